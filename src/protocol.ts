@@ -1,0 +1,154 @@
+/**
+ * What travels: every name and default of the wire contract, and the
+ * encoding of requests and replies. Pure functions, no I/O.
+ *
+ * The contract is that of RabbitMQ's "tutorial six" programs: a request goes
+ * to the default exchange with the queue's name as routing key, `reply_to`
+ * and `correlation_id`; the reply goes to the default exchange with
+ * `reply_to` as routing key and the same `correlation_id`.
+ *
+ * @module
+ */
+import { isRpcErrorCode, RpcError } from "./errors.ts";
+
+/** The request queue of the tutorial programs. */
+export const DEFAULT_QUEUE = "rpc_queue";
+
+/** The broker that is meant when none is named. */
+export const DEFAULT_URL = "amqp://guest:guest@localhost:5672";
+
+/**
+ * RabbitMQ's pseudo-queue for replies. Consuming from it declares nothing;
+ * the broker puts an address with this prefix into each request's `reply_to`.
+ */
+export const DIRECT_REPLY_TO = "amq.rabbitmq.reply-to";
+
+/** Content type of requests and of successful replies. */
+export const CONTENT_TYPE_TEXT = "text/plain";
+
+/** Content type of error replies. */
+export const CONTENT_TYPE_JSON = "application/json";
+
+/** The `type` property of an error reply. */
+export const ERROR_TYPE = "error";
+
+/** The header of an error reply that holds its {@linkcode RpcError.code}. */
+export const ERROR_CODE_HEADER = "x-error-code";
+
+/** AMQP's delivery mode of messages that don't survive a restart of the broker. */
+export const TRANSIENT = 1;
+
+/** The longest AMQP short string (queue names, correlation ids), in bytes of UTF-8. */
+export const MAX_SHORT_STRING_BYTES = 255;
+
+/**
+ * The largest body that RabbitMQ 4.x accepts unless configured otherwise, in
+ * bytes (its setting `max_message_size`; 3.x accepts 128 MiB). A larger one
+ * would close the channel it was published on.
+ */
+export const MAX_BODY_BYTES = 16 * 1024 * 1024;
+
+/**
+ * The longest timeout, in milliseconds: what `setTimeout` can hold (2^31 - 1,
+ * a little under 25 days).
+ */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** The properties of a message that a reply is decoded by. */
+export interface ReplyProperties {
+  /** AMQP's `type`. */
+  readonly type?: string | undefined;
+  /** AMQP's `headers`. */
+  readonly headers?: Record<string, unknown> | undefined;
+}
+
+/** An error reply, ready to publish. */
+export interface ErrorReply {
+  /** The body, JSON. */
+  readonly body: string;
+  /** The properties, without the correlation id. */
+  readonly properties: {
+    contentType: string;
+    type: string;
+    headers: Record<string, string>;
+    deliveryMode: number;
+  };
+}
+
+/** Encodes what the caller may see of an error: its code and message, never its cause. */
+export function encodeError(error: RpcError): ErrorReply {
+  return {
+    body: JSON.stringify({ code: error.code, message: error.message }),
+    properties: {
+      contentType: CONTENT_TYPE_JSON,
+      type: ERROR_TYPE,
+      headers: { [ERROR_CODE_HEADER]: error.code },
+      deliveryMode: TRANSIENT,
+    },
+  };
+}
+
+/** Whether a reply says that it is an error, by its `type` or its header. */
+export function isErrorReply(properties: ReplyProperties): boolean {
+  return properties.type === ERROR_TYPE ||
+    properties.headers?.[ERROR_CODE_HEADER] !== undefined;
+}
+
+/**
+ * Decodes an error reply. The header's code wins over the body's; a code this
+ * version doesn't know becomes `internal`, with the code kept in the message.
+ */
+export function decodeError(text: string, properties: ReplyProperties): RpcError {
+  const body = parseObject(text);
+  const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
+  const message = typeof body?.message === "string" ? body.message : quote(text);
+  if (isRpcErrorCode(code)) return new RpcError(code, message);
+  return new RpcError("internal", `the server failed with ${quote(String(code))}: ${message}`);
+}
+
+/** What the tutorials' own envelope holds. */
+export type Envelope = { response: string } | { error: string };
+
+/** A decimal integer as a reply holds it: a minus is understood, to be named in an error. */
+const RESPONSE = /^\s*\{[^]*?"response"\s*:\s*"?(-?\d+)"?\s*[,}]/;
+
+/**
+ * Decodes the form in which some of the tutorial programs answer,
+ * `{"response": 832040, "error": null}` or `{"response": null, "error": "..."}`.
+ *
+ * The digits of the response are taken from the text: `JSON.parse` would
+ * round every number above 2^53.
+ *
+ * @returns `undefined` if `text` is not of that form.
+ */
+export function decodeEnvelope(text: string): Envelope | undefined {
+  if (!text.trimStart().startsWith("{")) return undefined;
+  const body = parseObject(text);
+  if (body === undefined || !("response" in body || "error" in body)) return undefined;
+  if (body.error !== null && body.error !== undefined) {
+    return { error: typeof body.error === "string" ? body.error : JSON.stringify(body.error) };
+  }
+  if (typeof body.response !== "number" && typeof body.response !== "string") return undefined;
+  const digits = RESPONSE.exec(text)?.[1];
+  return digits === undefined ? undefined : { response: digits };
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      return value as Record<string, unknown>;
+    }
+  } catch {
+    // Not JSON: the caller says what it is instead.
+  }
+  return undefined;
+}
+
+const QUOTED_CHARS = 60;
+
+/** `text` in JSON's quotes, shortened, for a message that names a value. */
+export function quote(text: string): string {
+  if (text.length <= QUOTED_CHARS) return JSON.stringify(text);
+  return `${JSON.stringify(text.slice(0, QUOTED_CHARS))}... (${text.length} characters)`;
+}
