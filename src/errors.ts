@@ -85,7 +85,8 @@ export class RpcError extends Error {
     message?: string,
   ): RpcError {
     if (thrown instanceof RpcError) return thrown;
-    const text = message ?? (thrown instanceof Error ? thrown.message : String(thrown));
+    const text = message ??
+      (thrown instanceof Error ? thrown.message : String(thrown));
     return new RpcError(code, text, { cause: thrown });
   }
 }

@@ -48,11 +48,8 @@ export const MAX_SHORT_STRING_BYTES = 255;
  */
 export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
-/**
- * The longest timeout, in milliseconds: what `setTimeout` can hold (2^31 - 1,
- * a little under 25 days).
- */
-export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** The longest timeout, in milliseconds: 24 days, the most whole days that `setTimeout` can hold. */
+export const MAX_TIMEOUT_MS = 24 * 24 * 60 * 60 * 1000;
 
 /** The properties of a message that a reply is decoded by. */
 export interface ReplyProperties {
@@ -98,12 +95,20 @@ export function isErrorReply(properties: ReplyProperties): boolean {
  * Decodes an error reply. The header's code wins over the body's; a code this
  * version doesn't know becomes `internal`, with the code kept in the message.
  */
-export function decodeError(text: string, properties: ReplyProperties): RpcError {
+export function decodeError(
+  text: string,
+  properties: ReplyProperties,
+): RpcError {
   const body = parseObject(text);
   const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
-  const message = typeof body?.message === "string" ? body.message : quote(text);
+  const message = typeof body?.message === "string"
+    ? body.message
+    : quote(text);
   if (isRpcErrorCode(code)) return new RpcError(code, message);
-  return new RpcError("internal", `the server failed with ${quote(String(code))}: ${message}`);
+  return new RpcError(
+    "internal",
+    `the server failed with ${quote(String(code))}: ${message}`,
+  );
 }
 
 /** What the tutorials' own envelope holds. */
@@ -124,11 +129,19 @@ const RESPONSE = /^\s*\{[^]*?"response"\s*:\s*"?(-?\d+)"?\s*[,}]/;
 export function decodeEnvelope(text: string): Envelope | undefined {
   if (!text.trimStart().startsWith("{")) return undefined;
   const body = parseObject(text);
-  if (body === undefined || !("response" in body || "error" in body)) return undefined;
-  if (body.error !== null && body.error !== undefined) {
-    return { error: typeof body.error === "string" ? body.error : JSON.stringify(body.error) };
+  if (body === undefined || !("response" in body || "error" in body)) {
+    return undefined;
   }
-  if (typeof body.response !== "number" && typeof body.response !== "string") return undefined;
+  if (body.error !== null && body.error !== undefined) {
+    return {
+      error: typeof body.error === "string"
+        ? body.error
+        : JSON.stringify(body.error),
+    };
+  }
+  if (typeof body.response !== "number" && typeof body.response !== "string") {
+    return undefined;
+  }
   const digits = RESPONSE.exec(text)?.[1];
   return digits === undefined ? undefined : { response: digits };
 }
@@ -150,5 +163,7 @@ const QUOTED_CHARS = 60;
 /** `text` in JSON's quotes, shortened, for a message that names a value. */
 export function quote(text: string): string {
   if (text.length <= QUOTED_CHARS) return JSON.stringify(text);
-  return `${JSON.stringify(text.slice(0, QUOTED_CHARS))}... (${text.length} characters)`;
+  return `${
+    JSON.stringify(text.slice(0, QUOTED_CHARS))
+  }... (${text.length} characters)`;
 }

@@ -1,0 +1,54 @@
+/**
+ * Request/reply over RabbitMQ, compatible on the wire with the "tutorial six"
+ * programs of every language, and what they leave open: timeouts, errors,
+ * lost connections, dying servers.
+ *
+ * {@linkcode RpcClient} and {@linkcode RpcServer} are generic over the
+ * service; {@linkcode FibonacciClient} and {@linkcode FibonacciServer} are the
+ * tutorial's service on them.
+ *
+ * @example A server and a call
+ * ```ts ignore
+ * import { FibonacciClient, FibonacciServer } from "@fibrpc/fibrpc";
+ *
+ * await using server = new FibonacciServer();
+ * await server.start();
+ *
+ * await using client = new FibonacciClient();
+ * console.log(await client.fibonacci(30, { timeoutMs: 5_000 })); // 832040n
+ * ```
+ *
+ * @module
+ */
+export { RPC_ERROR_CODES, RpcError, type RpcErrorCode } from "./src/errors.ts";
+export { FibonacciClient } from "./src/fibonacci/client.ts";
+export {
+  FibonacciServer,
+  type FibonacciServerOptions,
+} from "./src/fibonacci/server.ts";
+export { RpcClient } from "./src/rpc/client.ts";
+export type {
+  CallOptions,
+  ReplyPath,
+  RpcClientOptions,
+  RpcClientStats,
+} from "./src/rpc/client_options.ts";
+export type {
+  RpcClientCodec,
+  RpcCodec,
+  RpcServerCodec,
+} from "./src/rpc/codec.ts";
+export type { ConnectOptions } from "./src/rpc/options.ts";
+export { RpcServer } from "./src/rpc/server.ts";
+export type {
+  HandlerContext,
+  RpcHandler,
+  RpcServerOptions,
+  RpcServerStats,
+} from "./src/rpc/server_options.ts";
+export type {
+  ConnectionState,
+  ConnectionStateChange,
+} from "./src/amqp/connection.ts";
+export type { QueueType } from "./src/amqp/queue.ts";
+export type { TlsOptions } from "./src/amqp/transport.ts";

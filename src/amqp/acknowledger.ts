@@ -1,0 +1,81 @@
+/**
+ * Acknowledgements of one channel, gathered over a turn of the event loop:
+ * one `basic.ack` with `multiple` for the unbroken run of finished
+ * deliveries, single ones for those that overtook a slower one.
+ *
+ * Measured with 256 in flight: an ack for each reply costs the broker and
+ * this process about a tenth of the calls per second.
+ *
+ * @module
+ */
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import type { Transport } from "./transport.ts";
+
+/** See the module. Delivery tags of a channel count up from 1. */
+export class Acknowledger {
+  readonly #transport: Transport;
+  readonly #channel: AMQPChannel;
+  /** Finished, but above an unfinished one. */
+  readonly #overtakers = new Set<number>();
+  /** All up to this tag are finished. */
+  #finishedUpTo = 0;
+  #fresh: number[] = [];
+
+  /** Acknowledges on `channel` whenever `transport` writes. */
+  constructor(transport: Transport, channel: AMQPChannel) {
+    this.#transport = transport;
+    this.#channel = channel;
+    transport.beforeFlush.add(this.#flush);
+  }
+
+  /** Its channel is gone or done with: acknowledges nothing more. */
+  stop(): void {
+    this.#transport.beforeFlush.delete(this.#flush);
+  }
+
+  /** The reply to this delivery is in the transport's hands. */
+  ack(tag: number): void {
+    this.#finish(tag);
+    this.#fresh.push(tag);
+    this.#transport.scheduleFlush();
+  }
+
+  /** Drops a delivery (`requeue` false), or gives it back to the queue. */
+  reject(tag: number, requeue: boolean): void {
+    this.#finish(tag);
+    this.#channel.basicReject(tag, requeue).catch(() => {}); // Lost with its channel: delivered again.
+  }
+
+  #finish(tag: number): void {
+    if (tag !== this.#finishedUpTo + 1) {
+      this.#overtakers.add(tag);
+      return;
+    }
+    this.#finishedUpTo = tag;
+    while (this.#overtakers.delete(this.#finishedUpTo + 1)) {
+      this.#finishedUpTo += 1;
+    }
+  }
+
+  readonly #flush = (): void => {
+    if (this.#fresh.length === 0) return;
+    // RabbitMQ wants a tag that is still unacknowledged, also with `multiple`:
+    // the last fresh one within the run, not the end of the run.
+    let last = 0;
+    let count = 0;
+    for (const tag of this.#fresh) {
+      if (tag > this.#finishedUpTo) {
+        this.#send(tag, false);
+      } else {
+        count += 1;
+        last = Math.max(last, tag);
+      }
+    }
+    if (count > 0) this.#send(last, count > 1);
+    this.#fresh = [];
+  };
+
+  #send(tag: number, multiple: boolean): void {
+    this.#channel.basicAck(tag, multiple).catch(() => {}); // Lost with its channel: delivered again.
+  }
+}

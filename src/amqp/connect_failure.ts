@@ -1,0 +1,103 @@
+/**
+ * Why a connection could not be had, and whether trying again can help.
+ *
+ * @module
+ */
+import { RpcError, type RpcErrorCode } from "../errors.ts";
+import type { BrokerUrl } from "./broker_url.ts";
+
+/** One failed attempt to connect. */
+export class ConnectFailure extends Error {
+  /** What a caller is told. */
+  readonly error: RpcError;
+  /** Whether the broker's answer stays the same until somebody changes something. */
+  readonly final: boolean;
+
+  /** @param error What a caller is told. @param final Whether retrying is pointless. */
+  constructor(error: RpcError, final: boolean) {
+    super(error.message, { cause: error });
+    this.name = "ConnectFailure";
+    this.error = error;
+    this.final = final;
+  }
+}
+
+/** AMQP 0-9-1's reply codes that fibrpc acts on, and what they mean to it. */
+export const REPLY_CODE = {
+  ACCESS_REFUSED: 403,
+  NOT_FOUND: 404,
+  PRECONDITION_FAILED: 406,
+  NOT_ALLOWED: 530,
+  INTERNAL_ERROR: 541,
+} as const;
+
+/** The reply code of a connection or channel that the broker closed; the library keeps it in the message only. */
+export function replyCodeOf(error: unknown): number | undefined {
+  const code = error instanceof Error
+    ? /\((\d{3})\)$/.exec(error.message)?.[1]
+    : undefined;
+  return code === undefined ? undefined : Number(code);
+}
+
+/** The broker's own words in an error of the library: without the library's preamble. */
+export function brokerText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/^(connection|channel \d+) closed: /, "");
+}
+
+/**
+ * Says what a refused operation on a channel means to a caller.
+ *
+ * @param what What was tried, such as `can't consume rpc_queue`.
+ */
+export function channelError(thrown: unknown, what: string): RpcError {
+  if (thrown instanceof RpcError) return thrown;
+  const refused = replyCodeOf(thrown) === REPLY_CODE.ACCESS_REFUSED;
+  const code = refused ? "permission_denied" : "unavailable";
+  return new RpcError(code, `${what}: ${brokerText(thrown)}`, {
+    cause: thrown,
+  });
+}
+
+const CERTIFICATE =
+  /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH/i;
+const CERTIFICATE_TEXT = /certificate|UnknownIssuer|NotValidForName|tls: |ssl/i;
+
+/**
+ * Says what a failed attempt means: refused credentials, vhost or TLS won't
+ * get better by themselves, everything else may.
+ */
+export function connectFailure(
+  broker: BrokerUrl,
+  thrown: unknown,
+): ConnectFailure {
+  if (thrown instanceof ConnectFailure) return thrown;
+  const text = brokerText(thrown);
+  const fail = (code: RpcErrorCode, message: string, final: boolean) =>
+    new ConnectFailure(new RpcError(code, message, { cause: thrown }), final);
+  switch (replyCodeOf(thrown)) {
+    case REPLY_CODE.ACCESS_REFUSED:
+      return fail(
+        "unauthenticated",
+        `${broker} refused user "${broker.username}": ${text}`,
+        true,
+      );
+    case REPLY_CODE.NOT_ALLOWED:
+      return fail(
+        "permission_denied",
+        `${broker} refused user "${broker.username}" on vhost "${broker.vhost}": ${text}`,
+        true,
+      );
+  }
+  const code = (thrown as { code?: unknown } | null)?.code;
+  const isCertificate = typeof code === "string" && CERTIFICATE.test(code) ||
+    CERTIFICATE_TEXT.test(text);
+  if (broker.tls && isCertificate) {
+    return fail(
+      "unavailable",
+      `no trusted TLS connection to ${broker}: ${text}`,
+      true,
+    );
+  }
+  return fail("unavailable", `can't connect to ${broker}: ${text}`, false);
+}

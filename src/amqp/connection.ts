@@ -1,0 +1,259 @@
+/**
+ * One supervised connection: made, watched, and made again after every loss,
+ * with everything that its user set up on it.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { RpcError } from "../errors.ts";
+import { backoffMs, pause } from "./backoff.ts";
+import type { BrokerUrl } from "./broker_url.ts";
+import {
+  brokerText,
+  ConnectFailure,
+  connectFailure,
+} from "./connect_failure.ts";
+import { Transport, type TransportOptions } from "./transport.ts";
+
+const logger = getLogger(["fibrpc", "amqp"]);
+
+/**
+ * - `connecting`: not there yet, or lost and being made again.
+ * - `connected`: ready for use.
+ * - `blocked`: connected, but the broker takes no messages (a memory or disk alarm).
+ * - `closed`: given up, or closed by its owner.
+ */
+export type ConnectionState = "connecting" | "connected" | "blocked" | "closed";
+
+/** A change of {@linkcode ConnectionState}. */
+export interface ConnectionStateChange {
+  /** The state now. */
+  readonly state: ConnectionState;
+  /** The broker concerned, as `host:port`. */
+  readonly broker: string;
+  /** Why, where there is a reason. */
+  readonly reason?: string;
+}
+
+/** What was set up on a transport; it may end while the transport lives. */
+export interface Session {
+  /** Settles with the reason when the set-up has to be made again (a channel closed, a consumer cancelled). */
+  readonly ended: Promise<Error>;
+}
+
+/** How a {@linkcode Connection} behaves. */
+export interface ConnectionOptions extends TransportOptions {
+  /** Tried in turn. */
+  readonly brokers: readonly BrokerUrl[];
+  /** One attempt's bound, in milliseconds. */
+  readonly connectTimeoutMs: number;
+  /** Bounds all attempts before the first success, in milliseconds; without it they go on. */
+  readonly firstConnectWithinMs?: number | undefined;
+  /** Sets up what the connection is for; again after each loss. */
+  readonly establish: (transport: Transport) => Promise<Session>;
+  /** Told of each change of state. */
+  readonly onStateChange?:
+    | ((change: ConnectionStateChange) => void)
+    | undefined;
+}
+
+/** A session that lived this long, in milliseconds, was a success: the back-off starts anew. */
+const STABLE_MS = 1_000;
+
+/** See the module. It starts to connect when it is made. */
+export class Connection {
+  /** Resolves at the first success; rejects with an {@linkcode RpcError} if there is none. */
+  readonly opened: Promise<void>;
+  readonly #options: ConnectionOptions;
+  readonly #closing = new AbortController();
+  readonly #done: Promise<void>;
+  readonly #opened = Promise.withResolvers<void>();
+  #state: ConnectionState = "connecting";
+  #transport: Transport | undefined;
+  #everConnected = false;
+  #failures = 0;
+  #turn = 0;
+  #lostAt = performance.now();
+  #lastReason: string | undefined;
+
+  /** Starts to connect. */
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.opened = this.#opened.promise;
+    this.opened.catch(() => {}); // Its owner may ask later, or not at all.
+    this.#done = this.#run();
+  }
+
+  /** The state now. */
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The live transport, with its session established. */
+  get transport(): Transport | undefined {
+    return this.#state === "connected" || this.#state === "blocked"
+      ? this.#transport
+      : undefined;
+  }
+
+  /** The broker in use, or tried at present. */
+  get broker(): BrokerUrl {
+    const { brokers } = this.#options;
+    return this.#transport?.broker ?? brokers[this.#turn % brokers.length]!;
+  }
+
+  /** Why there is no connection, and since when: for an error's message. */
+  get outage(): string | undefined {
+    if (this.#state === "blocked") {
+      return `the broker takes no messages: ${this.#lastReason}`;
+    }
+    if (this.#state !== "connecting") return undefined;
+    const seconds = ((performance.now() - this.#lostAt) / 1000).toFixed(1);
+    const why = this.#lastReason === undefined ? "" : `: ${this.#lastReason}`;
+    return this.#everConnected
+      ? `reconnecting for ${seconds} s${why}`
+      : `not connected after ${seconds} s${why}`;
+  }
+
+  /** Drops the connection, to be made again. */
+  reset(reason: Error): void {
+    this.#transport?.destroy(reason);
+  }
+
+  /** Closes for good. */
+  async close(): Promise<void> {
+    this.#closing.abort(new Error("closed"));
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const giveUpAt = performance.now() +
+      (this.#options.firstConnectWithinMs ?? Infinity);
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#connectOnce(giveUpAt - performance.now());
+      } catch (thrown) {
+        if (signal.aborted) break;
+        const failure = connectFailure(this.broker, thrown);
+        this.#failures += 1;
+        this.#turn += 1;
+        this.#lastReason = brokerText(failure.error);
+        logger.debug("{reason}", { reason: this.#lastReason });
+        const waitMs = this.#waitMs();
+        const outOfTime = performance.now() + waitMs >= giveUpAt;
+        if (!this.#everConnected && (failure.final || outOfTime)) {
+          this.#opened.reject(failure.error);
+          break;
+        }
+        this.#setState("connecting", this.#lastReason);
+        await pause(waitMs, signal);
+      }
+    }
+    this.#opened.reject(new RpcError("cancelled", "the connection was closed"));
+    this.#setState("closed");
+  }
+
+  /** Every broker is tried once before the first pause. */
+  #waitMs(): number {
+    const rounds = Math.floor(this.#failures / this.#options.brokers.length);
+    return this.#failures % this.#options.brokers.length === 0
+      ? backoffMs(rounds)
+      : 0;
+  }
+
+  /** Returns, or throws, when the connection is gone. */
+  async #connectOnce(leftMs: number): Promise<void> {
+    const { signal } = this.#closing;
+    const { connectTimeoutMs, heartbeatSeconds } = this.#options;
+    const { broker } = this;
+    const timeoutMs = Math.max(Math.min(connectTimeoutMs, leftMs), 1);
+    const transport = await Transport.open(
+      broker,
+      {
+        ...this.#options,
+        heartbeatSeconds: broker.heartbeatSeconds ?? heartbeatSeconds,
+      },
+      timeoutMs,
+      signal,
+    );
+    transport.onblocked = (reason) => this.#setState("blocked", reason);
+    transport.onunblocked = () => this.#setState("connected");
+    const goodbye = () => void transport.close();
+    signal.addEventListener("abort", goodbye, { once: true });
+    try {
+      signal.throwIfAborted();
+      while (true) {
+        const session = await establishWithin(
+          this.#options.establish(transport),
+          transport,
+          connectTimeoutMs,
+        );
+        this.#transport = transport;
+        this.#everConnected = true;
+        this.#lastReason = undefined;
+        const since = performance.now();
+        this.#setState(
+          transport.blocked === undefined ? "connected" : "blocked",
+        );
+        this.#opened.resolve();
+        const reason = await Promise.race([transport.gone, session.ended]);
+        this.#lostAt = performance.now();
+        if (this.#lostAt - since >= STABLE_MS) this.#failures = 0;
+        if (transport.closed) throw reason;
+        // The set-up ended alone. What is under way on its old channel can
+        // still be finished there.
+        this.#failures += 1;
+        this.#lastReason = brokerText(reason);
+        this.#setState("connecting", this.#lastReason);
+        await pause(this.#waitMs(), signal);
+      }
+    } finally {
+      signal.removeEventListener("abort", goodbye);
+      this.#transport = undefined;
+      if (signal.aborted) await transport.close();
+      else transport.destroy(new Error("given up"));
+    }
+  }
+
+  #setState(state: ConnectionState, reason?: string): void {
+    if (state === "blocked") this.#lastReason = reason;
+    if (state === this.#state && reason === undefined) return;
+    this.#state = state;
+    const broker = String(this.broker);
+    this.#options.onStateChange?.({
+      state,
+      broker,
+      ...(reason === undefined ? {} : { reason }),
+    });
+  }
+}
+
+async function establishWithin(
+  established: Promise<Session>,
+  transport: Transport,
+  timeoutMs: number,
+): Promise<Session> {
+  const timer = setTimeout(
+    () => transport.destroy(new Error(`no answer within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  const gone = transport.gone.then((reason) => {
+    throw reason;
+  });
+  gone.catch(() => {});
+  try {
+    return await Promise.race([established, gone]);
+  } catch (error) {
+    throw error instanceof RpcError
+      ? new ConnectFailure(error, isFinal(error))
+      : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A refusal that trying again won't change. */
+function isFinal(error: RpcError): boolean {
+  return error.code !== "unavailable";
+}

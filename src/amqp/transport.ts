@@ -1,0 +1,347 @@
+/**
+ * One TCP or TLS connection to one broker: the AMQP library's client with
+ * what it lacks, added through its own seams (`send`, `parseFrames`, the
+ * socket).
+ *
+ * - `TCP_NODELAY` on every socket: without it a lone call waits some 20 ms
+ *   for a delayed acknowledgement.
+ * - The writes of one turn of the event loop leave as one. A system call per
+ *   frame halves the throughput. `nextTick` runs when the turn's promises
+ *   have settled, so that nothing waits longer than the turn itself, where
+ *   `setImmediate` would cost a lone call 0.2 ms.
+ * - Liveness both ways: see `liveness.ts`.
+ * - A frame that can't be read costs its message, not the process.
+ *
+ * @module
+ */
+import { lookup } from "node:dns/promises";
+import { isIP, type Socket } from "node:net";
+import { nextTick } from "node:process";
+import {
+  type AMQPChannel,
+  AMQPClient,
+  type AMQPMessage,
+} from "@cloudamqp/amqp-client";
+type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
+
+import type { BrokerUrl } from "./broker_url.ts";
+import { Liveness } from "./liveness.ts";
+
+export type { AMQPChannel, AMQPMessage };
+
+/** Certificates and keys for `amqps://`, in PEM. The server's name and chain are always verified. */
+export interface TlsOptions {
+  /** Trusted authorities, instead of the system's. */
+  readonly ca?: string;
+  /** The client's certificate chain. */
+  readonly cert?: string;
+  /** The key of {@linkcode TlsOptions.cert}. */
+  readonly key?: string;
+}
+
+/** How a connection is made. */
+export interface TransportOptions {
+  /** The connection's name on the broker's management page. */
+  readonly name: string;
+  /** How often each side must be heard, in seconds; 0 turns it off. */
+  readonly heartbeatSeconds: number;
+  /** Certificates for `amqps://`. */
+  readonly tls?: TlsOptions | undefined;
+}
+
+/**
+ * What RabbitMQ allows unless configured otherwise. A smaller one would be
+ * sent headers that don't fit: they are never split.
+ */
+const FRAME_MAX = 131_072;
+
+/**
+ * The largest frame sent: the least that AMQP 0-9-1 allows to agree on. The
+ * library allocates a buffer of this size for each publish of a turn.
+ */
+const SENT_FRAME_MAX = 4_096;
+
+/** Frames are gathered up to this many bytes: more than a turn usually sends. */
+const BATCH_BYTES = 65_536;
+
+/** AMQP 0-9-1, section 4.2.3. */
+const FRAME_TYPE = { HEADER: 2, BODY: 3, HEARTBEAT: 8, END: 206 } as const;
+
+/** How long the broker may take to answer a close, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
+const SENT: Promise<void> = Promise.resolve();
+
+/** One connection. It is used once: after a loss, make another. */
+export class Transport extends AMQPClient {
+  /** Settles when the connection is gone, with the reason; it never rejects. */
+  readonly gone: Promise<Error>;
+  /** Called with the channel's number, instead of a consumer, for a delivery whose properties can't be read. */
+  onUnreadable: (channel: number, cause: unknown) => void = () => {};
+  /** Called before a turn's frames are written, to add to them. */
+  readonly beforeFlush: Set<() => void> = new Set();
+
+  readonly #broker: BrokerUrl;
+  readonly #liveness: Liveness;
+  readonly #settleGone: (reason: Error) => void;
+  #reason: Error | undefined;
+  #goodbye: Promise<void> | undefined;
+  #batch = new Uint8Array(BATCH_BYTES);
+  #batched = 0;
+  #flushScheduled = false;
+  #socket: Socket | undefined;
+  /** Channels whose present delivery could not be read. */
+  readonly #unreadable = new Set<number>();
+
+  private constructor(
+    broker: BrokerUrl,
+    address: string,
+    options: TransportOptions,
+  ) {
+    const url = new URL(`${broker.tls ? "amqps" : "amqp"}://host`);
+    url.username = encodeURIComponent(broker.username);
+    url.password = encodeURIComponent(broker.password);
+    url.port = String(broker.port);
+    url.pathname = `/${encodeURIComponent(broker.vhost)}`;
+    url.searchParams.set("name", options.name);
+    url.searchParams.set("frameMax", String(FRAME_MAX));
+    url.searchParams.set("heartbeat", String(options.heartbeatSeconds));
+    // The library spreads these over its own options of net.connect and
+    // tls.connect: the only way to give it an IPv6 address, or to verify a
+    // name while connecting to one of its addresses.
+    const socketOptions = {
+      ...options.tls,
+      host: address,
+      servername: isIP(broker.host) ? "" : broker.host,
+      noDelay: true,
+    };
+    super(url.href, socketOptions);
+    this.#broker = broker;
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.gone = promise;
+    this.#settleGone = resolve;
+    this.onerror = (error) => this.#reason ??= error;
+    this.#liveness = new Liveness(
+      () => this.#sendHeartbeat(),
+      (reason) => this.destroy(reason),
+    );
+  }
+
+  /**
+   * Connects: each address of the broker's host in turn.
+   *
+   * @param broker Where to.
+   * @param options How.
+   * @param timeoutMs For all addresses together, in milliseconds.
+   * @param signal Gives up early.
+   */
+  static async open(
+    broker: BrokerUrl,
+    options: TransportOptions,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<Transport> {
+    const end = performance.now() + timeoutMs;
+    const addresses = await addressesOf(broker.host);
+    let failure: unknown;
+    for (const [index, address] of addresses.entries()) {
+      signal.throwIfAborted();
+      const transport = new Transport(broker, address, options);
+      // An address that doesn't answer leaves time for the others.
+      const share = Math.max(
+        (end - performance.now()) / (addresses.length - index),
+        1,
+      );
+      const timer = setTimeout(
+        () =>
+          transport.destroy(
+            new Error(`no answer within ${Math.round(share)} ms`),
+          ),
+        share,
+      );
+      const abort = () => transport.destroy(signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      try {
+        await transport.connect();
+        return transport;
+      } catch (error) {
+        failure = transport.#reason ?? error;
+        transport.destroy(failure as Error);
+        // An AMQP refusal is the broker's word: its other addresses would say the same.
+        if (transport.#refused) break;
+      } finally {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", abort);
+      }
+    }
+    throw failure;
+  }
+
+  /** Whether the broker spoke AMQP before the connection failed. */
+  get #refused(): boolean {
+    return this.#reason?.message.startsWith("connection closed:") ?? false;
+  }
+
+  /** The broker at the other end. */
+  get broker(): BrokerUrl {
+    return this.#broker;
+  }
+
+  /** Opens a channel. Its closing is seen by what uses it, not by the connection. */
+  async openChannel(): Promise<AMQPChannel> {
+    const opened = this.channel();
+    for (const channel of this.channels) {
+      if (channel) channel.onerror = () => {};
+    }
+    return await opened;
+  }
+
+  /** What waits in this process to be sent, in bytes. */
+  get bufferedBytes(): number {
+    return this.#batched + (this.#socket?.writableLength ?? 0);
+  }
+
+  /** @ignore */
+  override async connect(): Promise<this> {
+    const connected = super.connect();
+    const socket = this.socket!;
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on("error", (error) => this.#reason = error);
+    const gone = new Promise<never>((_, reject) => {
+      socket.once("close", () => {
+        this.#liveness.stop();
+        const reason = this.#reason ?? new Error("the connection was closed");
+        this.#settleGone(reason);
+        reject(reason);
+      });
+    });
+    gone.catch(() => {});
+    this.#guardReads(socket);
+    // Channels report to `onerror` too, in other words, before the connection does.
+    this.channels[0]!.onerror = () => {};
+    // The library doesn't notice every way to lose a socket while connecting.
+    await Promise.race([connected, gone]);
+    // Its own idle timer is reset by its own writes; `Liveness` isn't.
+    socket.setTimeout(0);
+    this.frameMax = Math.min(this.frameMax, SENT_FRAME_MAX);
+    this.#liveness.start(this.heartbeat * 1000);
+    return this;
+  }
+
+  #guardReads(socket: Socket): void {
+    const [onRead] = socket.listeners("data") as [(chunk: Uint8Array) => void];
+    socket.removeListener("data", onRead);
+    socket.on("data", (chunk: Uint8Array) => {
+      this.#liveness.received();
+      try {
+        onRead(chunk);
+      } catch (error) {
+        this.destroy(
+          new Error("the broker sent what is not AMQP", { cause: error }),
+        );
+      }
+    });
+  }
+
+  /** The library calls this with one whole frame at a time. */
+  protected override parseFrames(view: AMQPView): void {
+    const type = view.getUint8(0);
+    const channel = view.getUint16(1);
+    if (type === FRAME_TYPE.BODY && this.#unreadable.has(channel)) return;
+    this.#unreadable.delete(channel);
+    try {
+      super.parseFrames(view);
+    } catch (error) {
+      if (type !== FRAME_TYPE.HEADER) throw error;
+      // A table the library can't read, say one nested too deep. The body that
+      // follows is skipped here: without its message the library would take
+      // the bytes in it for frames.
+      this.#unreadable.add(channel);
+      // In the order of the deliveries before it, which take a microtask.
+      queueMicrotask(() => this.onUnreadable(channel, error));
+    }
+  }
+
+  /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
+  override send(bytes: Uint8Array): Promise<void> {
+    if (this.socket === undefined) return SENT;
+    if (this.#batched + bytes.length > BATCH_BYTES) this.#write();
+    if (bytes.length > BATCH_BYTES) {
+      this.socket.write(bytes.slice());
+      this.#liveness.sent();
+      return SENT;
+    }
+    this.#batch.set(bytes, this.#batched);
+    this.#batched += bytes.length;
+    this.scheduleFlush();
+    return SENT;
+  }
+
+  /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */
+  scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    nextTick(this.flush);
+  }
+
+  /** Writes what this turn has gathered so far. */
+  readonly flush = (): void => {
+    for (const hook of this.beforeFlush) hook();
+    this.#flushScheduled = false;
+    this.#write();
+  };
+
+  #write(): void {
+    if (this.#batched === 0) return;
+    const bytes = this.#batch.slice(0, this.#batched);
+    this.#batched = 0;
+    this.#liveness.sent();
+    this.socket?.write(bytes);
+  }
+
+  #sendHeartbeat(): void {
+    this.send(
+      new Uint8Array([FRAME_TYPE.HEARTBEAT, 0, 0, 0, 0, 0, 0, FRAME_TYPE.END]),
+    );
+  }
+
+  /** Ends the connection at once, without a word to the broker. */
+  destroy(reason: Error): void {
+    this.#reason ??= reason;
+    this.closed = true;
+    this.#liveness.stop();
+    if (this.#socket === undefined) this.#settleGone(this.#reason);
+    else this.#socket.destroy();
+  }
+
+  /** Says goodbye and closes; at once if the broker doesn't answer. */
+  override close(reason = "", code = 200): Promise<void> {
+    this.#goodbye ??= this.closed
+      ? this.gone.then(() => {})
+      : this.#sayGoodbye(reason, code);
+    return this.#goodbye;
+  }
+
+  async #sayGoodbye(reason: string, code: number): Promise<void> {
+    this.#reason ??= new Error("closed by this side");
+    const timer = setTimeout(
+      () => this.destroy(new Error("the broker did not confirm the close")),
+      CLOSE_TIMEOUT_MS,
+    );
+    this.flush(); // What is added before a write must not come after the close.
+    super.close(reason, code).catch(() => {}); // `gone` tells.
+    await this.gone;
+    clearTimeout(timer);
+  }
+}
+
+/** RFC 6761: `localhost` is loopback, of whichever family, whatever a hosts file says. */
+const LOOPBACK = ["127.0.0.1", "::1"];
+
+async function addressesOf(host: string): Promise<string[]> {
+  if (isIP(host) !== 0) return [host];
+  if (host === "localhost") return LOOPBACK;
+  const found = await lookup(host, { all: true });
+  return found.map(({ address }) => address);
+}

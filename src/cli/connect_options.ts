@@ -1,0 +1,93 @@
+/**
+ * The options that both commands share: which broker, which queue.
+ *
+ * @module
+ */
+import { Option } from "@commander-js/extra-typings";
+import { InvalidArgumentError } from "commander";
+import { hostname } from "node:os";
+import { pid } from "node:process";
+import { parseBrokerUrls } from "../amqp/broker_url.ts";
+import { RpcError } from "../errors.ts";
+import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
+import type { ConnectOptions } from "../rpc/options.ts";
+import type { Environment } from "./environment.ts";
+import { collect, heartbeat } from "./values.ts";
+
+/** `--url`: may be repeated. */
+export const urlOption = () =>
+  new Option(
+    "--url <url>",
+    `broker; repeat it to name several (default: ${DEFAULT_URL})`,
+  )
+    .argParser(collect);
+
+/** `--queue`. */
+export const queueOption = () =>
+  new Option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
+
+/** `--heartbeat`. */
+export const heartbeatOption = () =>
+  new Option(
+    "--heartbeat <seconds>",
+    "how often each side must be heard; 0: never (default: 15)",
+  )
+    .argParser(heartbeat);
+
+/** The connection settings that the command line and the environment make. */
+export function connectOptions(
+  { env }: Environment,
+  options: { url?: string[]; queue?: string; heartbeat?: number },
+  command: string,
+): ConnectOptions {
+  const { heartbeat: heartbeatSeconds } = options;
+  const url = options.url ?? (env.FIBRPC_URL || env.AMQP_URL || undefined);
+  const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
+  return {
+    ...given({ url, queue, heartbeatSeconds }),
+    name: `fibrpc ${command}@${hostname()}:${pid}`,
+  };
+}
+
+/** Warns of a password that other users of this host can read in the process list. */
+export function warnOfPassword(
+  { stderr }: Environment,
+  urls: readonly string[] | undefined,
+): void {
+  if (urls === undefined) return;
+  const secret = parseBrokerUrls(urls).some((url) =>
+    url.hasPassword && url.password !== "guest"
+  );
+  if (!secret) return;
+  stderr.write(
+    "fibrpc: warning: the password in --url is visible in the process list; set FIBRPC_URL instead\n",
+  );
+}
+
+/** The value of an environment variable, read as an option's would be; empty is unset. */
+export function fromEnvironment<Value>(
+  { env }: Environment,
+  name: string,
+  parse: (text: string) => Value,
+): Value | undefined {
+  const text = env[name];
+  if (!text) return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    const message = `${name}=${
+      JSON.stringify(text)
+    } is invalid. ${error.message}`;
+    throw new RpcError("invalid_argument", message);
+  }
+}
+
+/** `options` without what is `undefined`. */
+export function given<Options extends object>(
+  options: Options,
+): { [Key in keyof Options]?: Exclude<Options[Key], undefined> } {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  ) as { [Key in keyof Options]?: Exclude<Options[Key], undefined> };
+}

@@ -1,0 +1,27 @@
+/**
+ * All that a command knows of its process.
+ *
+ * @module
+ */
+import type { Writable } from "node:stream";
+
+/** The signals that end a command. */
+export type EndSignal = "SIGINT" | "SIGTERM";
+
+/** What a process gives to a command; tests give something else. */
+export interface Environment {
+  /** The arguments, without the program's name. */
+  readonly args: readonly string[];
+  /** The environment variables. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where `-` reads from. */
+  readonly stdin: AsyncIterable<Uint8Array>;
+  /** Results, and nothing else. */
+  readonly stdout: Writable;
+  /** Everything else. */
+  readonly stderr: Writable & { readonly isTTY?: boolean };
+  /** Calls `listener` for every signal from now on. */
+  onSignal(listener: (signal: EndSignal) => void): void;
+  /** Ends the process at once. */
+  exit(code: number): void;
+}

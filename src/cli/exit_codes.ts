@@ -1,0 +1,36 @@
+/**
+ * The exit codes of every command.
+ *
+ * @module
+ */
+import type { RpcErrorCode } from "../errors.ts";
+import type { EndSignal } from "./environment.ts";
+
+/** Everything went well. */
+export const EXIT_OK = 0;
+
+/** The command failed, in a way that has no code of its own. */
+export const EXIT_FAILURE = 1;
+
+/** The command line can't be understood. */
+export const EXIT_USAGE = 2;
+
+/** What `fibrpc call` exits with after a call that ended so. */
+export const EXIT_BY_ERROR: Readonly<Record<RpcErrorCode, number>> = {
+  invalid_argument: EXIT_FAILURE,
+  out_of_range: EXIT_FAILURE,
+  resource_exhausted: EXIT_FAILURE,
+  internal: EXIT_FAILURE,
+  unavailable: 3,
+  unauthenticated: 3,
+  permission_denied: 3,
+  deadline_exceeded: 4,
+  no_server: 5,
+  cancelled: 130,
+};
+
+/** 128 and the signal's number, as a shell reports it. */
+export const EXIT_BY_SIGNAL: Readonly<Record<EndSignal, number>> = {
+  SIGINT: 130,
+  SIGTERM: 143,
+};

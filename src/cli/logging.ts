@@ -1,0 +1,80 @@
+/**
+ * Where log records go: to stderr, as text on a terminal, as JSON lines
+ * elsewhere, unless told otherwise.
+ *
+ * @module
+ */
+import {
+  configure,
+  getJsonLinesFormatter,
+  getTextFormatter,
+  type LogLevel,
+  type LogRecord,
+} from "@logtape/logtape";
+import { Option } from "@commander-js/extra-typings";
+import type { Environment } from "./environment.ts";
+
+const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+const LOG_FORMATS = ["text", "json"] as const;
+
+/** `--log-level`. */
+export const logLevelOption = (standard: string) =>
+  new Option(
+    "--log-level <level>",
+    `least severe to log (default: ${standard})`,
+  )
+    .choices(LOG_LEVELS);
+
+/** `--log-format`. */
+export const logFormatOption = () =>
+  new Option(
+    "--log-format <format>",
+    "(default: text on a terminal, else json)",
+  )
+    .choices(LOG_FORMATS);
+
+/** What the command line says about logs. */
+export interface LogOptions {
+  readonly logLevel?: typeof LOG_LEVELS[number] | undefined;
+  readonly logFormat?: typeof LOG_FORMATS[number] | undefined;
+  readonly quiet?: boolean | undefined;
+}
+
+/** Sends the records of this process to stderr. */
+export async function configureLogging(
+  { stderr }: Environment,
+  options: LogOptions,
+  defaultLevel: LogLevel,
+): Promise<void> {
+  const lowestLevel = options.quiet
+    ? "error"
+    : options.logLevel ?? defaultLevel;
+  const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
+  const formatter = format === "json" ? json : text;
+  const sink = (record: LogRecord) => void stderr.write(formatter(record));
+  await configure({
+    reset: true,
+    sinks: { stderr: sink },
+    loggers: [
+      { category: "fibrpc", sinks: ["stderr"], lowestLevel },
+      {
+        category: ["logtape", "meta"],
+        sinks: ["stderr"],
+        lowestLevel: "warning",
+      },
+    ],
+  });
+}
+
+const text = getTextFormatter({
+  timestamp: "time",
+  level: "FULL",
+  category: ".",
+  value: "bare",
+});
+
+const jsonLines = getJsonLinesFormatter({ properties: "flatten" });
+
+/** The values in a message as they are: the formatter would put them into quotes. */
+const json = (record: LogRecord) =>
+  jsonLines({ ...record, message: [record.message.map(String).join("")] });

@@ -1,0 +1,21 @@
+/**
+ * The executable: gives the process to the command line.
+ *
+ * @module
+ */
+import process from "node:process";
+import { run } from "./program.ts";
+
+const exitCode = await run({
+  args: process.argv.slice(2),
+  env: process.env,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  onSignal(listener) {
+    process.on("SIGINT", listener);
+    process.on("SIGTERM", listener);
+  },
+  exit: (code) => process.exit(code),
+});
+process.exit(exitCode);

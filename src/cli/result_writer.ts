@@ -1,0 +1,106 @@
+/**
+ * How `fibrpc call` prints: results to stdout, failures to stderr or, as
+ * JSON, to stdout too.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import type { RpcError } from "../errors.ts";
+import type { Environment } from "./environment.ts";
+
+/** `text`: a value per line. `json`: an object per line, also for a failure. */
+export type OutputFormat = "text" | "json";
+
+/** Every {@linkcode OutputFormat}. */
+export const OUTPUT_FORMATS: readonly OutputFormat[] = ["text", "json"];
+
+/** How one call ended. */
+export interface CallOutcome {
+  /** The number as it was given. */
+  readonly text: string;
+  /** From submission to result, in milliseconds. */
+  readonly ms: number;
+  /** The result, in decimal. */
+  readonly value?: string;
+  /** Or what went wrong. */
+  readonly error?: RpcError;
+  /** Whether the number was refused before it was sent. */
+  readonly refusedHere?: boolean;
+}
+
+/** Prints outcomes; what one turn of the event loop prints is written as one. */
+export class ResultWriter {
+  /** Resolves when stdout was closed by its reader: nothing more can be printed. */
+  readonly closed: Promise<void>;
+  readonly #environment: Environment;
+  readonly #format: OutputFormat;
+  readonly #quiet: boolean;
+  /** One failure of the connection fails many calls: it is told once. */
+  readonly #told = new WeakSet<RpcError>();
+  #buffer: string[] = [];
+  #written: Promise<void> = Promise.resolve();
+
+  /** Prints to the environment's streams. */
+  constructor(environment: Environment, format: OutputFormat, quiet: boolean) {
+    this.#environment = environment;
+    this.#format = format;
+    this.#quiet = quiet;
+    this.closed = new Promise((resolve) => {
+      // EPIPE, as after `| head -1`: the reader has what it wanted.
+      environment.stdout.on("error", () => resolve());
+    });
+  }
+
+  /** Prints one outcome. */
+  write(outcome: CallOutcome): void {
+    const { value, error } = outcome;
+    if (this.#format === "json") this.#print(toJson(outcome));
+    else if (value !== undefined) this.#print(value);
+    if (error !== undefined && this.#format === "text") this.#tell(error);
+  }
+
+  /** Resolves when stdout takes more; `undefined` if it does now. */
+  ready(): Promise<void> | undefined {
+    const { stdout } = this.#environment;
+    if (!stdout.writableNeedDrain) return undefined;
+    return Promise.race([this.closed, once(stdout, "drain").then(() => {})]);
+  }
+
+  /** Resolves when all that was printed was handed to the system. */
+  async flush(): Promise<void> {
+    this.#writeOut();
+    await Promise.race([this.closed, this.#written]);
+  }
+
+  #print(line: string): void {
+    if (this.#buffer.length === 0) queueMicrotask(() => this.#writeOut());
+    this.#buffer.push(line);
+  }
+
+  #writeOut(): void {
+    if (this.#buffer.length === 0) return;
+    const text = `${this.#buffer.join("\n")}\n`;
+    this.#buffer = [];
+    this.#written = new Promise((resolve) => {
+      this.#environment.stdout.write(text, () => resolve());
+    });
+  }
+
+  #tell(error: RpcError): void {
+    if (this.#quiet || this.#told.has(error)) return;
+    this.#told.add(error);
+    this.#environment.stderr.write(`fibrpc: ${error.code}: ${error.message}\n`);
+  }
+}
+
+function toJson({ text, value, error, ms }: CallOutcome): string {
+  const trimmed = text.trim();
+  // A number literal with all its digits, where it is one: JSON sets no limit.
+  const digits = /^\d+$/.test(trimmed)
+    ? trimmed.replace(/^0+(?=\d)/, "")
+    : JSON.stringify(text);
+  const result = error === undefined
+    ? `"value":"${value}"`
+    : `"error":${JSON.stringify({ code: error.code, message: error.message })}`;
+  return `{"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`;
+}

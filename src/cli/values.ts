@@ -1,0 +1,52 @@
+/**
+ * Reading the values of options.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "commander";
+import parseDuration from "parse-duration";
+import { MAX_TIMEOUT_MS } from "../protocol.ts";
+
+/** parse-duration skips what it doesn't know; this is what it may see. */
+const DURATION = /^(\d+(\.\d+)?(ms|s|m|h|d))+$/;
+
+/** A time such as `5s`, `500ms` or `1m30s`, in milliseconds. */
+export function duration(text: string): number {
+  const ms = DURATION.test(text) ? parseDuration(text) : null;
+  if (ms === null) {
+    throw new InvalidArgumentError(
+      /^\d+$/.test(text)
+        ? `It needs a unit: ${text}s, ${text}ms.`
+        : "It is a time such as 5s, 500ms or 1m30s.",
+    );
+  }
+  if (ms > 0 && ms <= MAX_TIMEOUT_MS) return ms;
+  throw new InvalidArgumentError("It must be over 0 and at most 24d.");
+}
+
+/** A heartbeat in whole seconds: `15`, `15s`; `0` turns it off. */
+export function heartbeat(text: string): number {
+  if (/^\d{1,5}$/.test(text)) return wholeNumber(0, 65_535)(text);
+  const seconds = duration(text) / 1000;
+  if (Number.isInteger(seconds) && seconds <= 65_535) return seconds;
+  throw new InvalidArgumentError("It is in whole seconds, at most 65535.");
+}
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(
+  min: number,
+  max: number,
+): (text: string) => number {
+  return (text) => {
+    const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+    if (number >= min && number <= max) return number;
+    throw new InvalidArgumentError(
+      `It is a whole number from ${min} to ${max}.`,
+    );
+  };
+}
+
+/** Gathers an option that may be given more than once. */
+export function collect(text: string, before: string[] | undefined): string[] {
+  return [...before ?? [], text];
+}

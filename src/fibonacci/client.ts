@@ -1,0 +1,55 @@
+/**
+ * Calls a Fibonacci server.
+ *
+ * @module
+ */
+import { RpcError } from "../errors.ts";
+import { RpcClient } from "../rpc/client.ts";
+import type { CallOptions } from "../rpc/client_options.ts";
+import { checkArgument } from "./argument.ts";
+import { fibonacciClientCodec } from "./codec.ts";
+import type { RpcClientOptions } from "../rpc/client_options.ts";
+
+/**
+ * An {@linkcode RpcClient} that calls for Fibonacci numbers.
+ *
+ * @example
+ * ```ts ignore
+ * import { FibonacciClient } from "@fibrpc/fibrpc";
+ *
+ * await using client = new FibonacciClient({ url: "amqp://localhost" });
+ * console.log(await client.fibonacci(30)); // 832040n
+ * ```
+ */
+export class FibonacciClient extends RpcClient<string, string> {
+  /** @param options Settings; all have defaults. */
+  constructor(options: RpcClientOptions = {}) {
+    super(fibonacciClientCodec, options);
+  }
+
+  /**
+   * Calls for the nth Fibonacci number.
+   *
+   * @param n A non-negative integer, as a number, a bigint, or decimal text.
+   * @param options The call's own settings.
+   * @throws {RpcError} `invalid_argument` if `n` isn't one; else what the call ends with.
+   */
+  async fibonacci(
+    n: number | bigint | string,
+    options?: CallOptions,
+  ): Promise<bigint> {
+    const digits = checkArgument(
+      typeof n === "number" ? numberText(n) : String(n),
+    );
+    return BigInt(await this.call(digits, options));
+  }
+}
+
+/** Not `String`: from 1e21 on that writes an exponent. */
+function numberText(n: number): string {
+  if (Number.isSafeInteger(n)) return String(n);
+  throw new RpcError(
+    "invalid_argument",
+    `${n} is not a whole number below 2^53 (use a bigint)`,
+  );
+}

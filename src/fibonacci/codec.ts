@@ -1,0 +1,50 @@
+/**
+ * Fibonacci requests and replies as message bodies: decimal text both ways.
+ *
+ * @module
+ */
+import { RpcError } from "../errors.ts";
+import { decodeEnvelope, quote } from "../protocol.ts";
+import type { RpcClientCodec, RpcServerCodec } from "../rpc/codec.ts";
+import { decodeArgument } from "./argument.ts";
+
+/** What no reply that holds a number contains. */
+const DECIMAL = /^\s*\d+\s*$/;
+
+const utf8 = new TextDecoder();
+
+/** The caller's half: a request is a number in canonical decimal digits, a response likewise. */
+export const fibonacciClientCodec: RpcClientCodec<string, string> = {
+  encodeRequest: (digits) => digits,
+  decodeResponse(body) {
+    const text = utf8.decode(body);
+    if (DECIMAL.test(text)) return text.trim();
+    const envelope = decodeEnvelope(text);
+    if (envelope === undefined) {
+      throw new RpcError(
+        "internal",
+        `the server replied ${quote(text)}, which is no number`,
+      );
+    }
+    if ("error" in envelope) {
+      throw new RpcError("internal", `the server failed: ${envelope.error}`);
+    }
+    return envelope.response;
+  },
+  describe: (digits) =>
+    `fib(${digits.length > 20 ? `${digits.slice(0, 20)}...` : digits})`,
+};
+
+/**
+ * The server's half.
+ *
+ * @param maxN The largest n that is computed.
+ */
+export function fibonacciServerCodec(
+  maxN: number,
+): RpcServerCodec<number, string> {
+  return {
+    decodeRequest: (body) => decodeArgument(body, { maxN }),
+    encodeResponse: (decimal) => decimal,
+  };
+}

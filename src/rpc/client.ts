@@ -1,0 +1,459 @@
+/**
+ * The calling end.
+ *
+ * @module
+ */
+import {
+  channelError,
+  REPLY_CODE,
+  replyCodeOf,
+} from "../amqp/connect_failure.ts";
+import {
+  Connection,
+  type ConnectionState,
+  type Session,
+} from "../amqp/connection.ts";
+import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
+import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
+import { RpcError } from "../errors.ts";
+import {
+  CONTENT_TYPE_TEXT,
+  decodeError,
+  DIRECT_REPLY_TO,
+  isErrorReply,
+  TRANSIENT,
+} from "../protocol.ts";
+import {
+  cancelled,
+  closed,
+  expired,
+  noConsumer,
+  noQueue,
+  outcomeUnknown,
+} from "./call_errors.ts";
+import {
+  type CallOptions,
+  resolveClientOptions,
+  type RpcClientOptions,
+  type RpcClientStats,
+} from "./client_options.ts";
+import type { RpcClientCodec } from "./codec.ts";
+import { checkTimeout } from "./options.ts";
+
+/** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
+const DIAGNOSIS_MS = 250;
+
+/** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
+const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
+
+/** How many requests are encoded in one go. */
+const BURST = 64;
+
+/** One submitted call, until its result. */
+interface PendingCall<Response> {
+  readonly id: string;
+  readonly label: string;
+  readonly body: string | Uint8Array;
+  readonly timeoutMs: number;
+  /** On the clock of `performance.now()`. */
+  readonly deadline: number;
+  readonly idempotent: boolean;
+  readonly resolve: (response: Response) => void;
+  readonly reject: (error: RpcError) => void;
+  readonly stopListening: () => void;
+  timer: ReturnType<typeof setTimeout>;
+  /** How often it was published. */
+  sent: number;
+  /** Where it was published last, unless it came back. */
+  sentOn: ClientSession | undefined;
+  diagnosis?: QueueInspection;
+}
+
+/** What replies come in on; a new one after each loss. */
+interface ClientSession extends Session {
+  readonly transport: Transport;
+  readonly channel: AMQPChannel;
+  readonly replyTo: string;
+}
+
+/**
+ * Calls a service over RabbitMQ.
+ *
+ * It connects at the first call, or by {@linkcode RpcClient.connect}, and from
+ * then on reconnects by itself: calls in flight are sent again, with the same
+ * correlation id and what is left of their time, and each ends exactly once.
+ *
+ * @example A service of one's own
+ * ```ts ignore
+ * import { RpcClient } from "@fibrpc/fibrpc";
+ *
+ * await using client = new RpcClient(codec, { queue: "my_service" });
+ * const response = await client.call(request, { timeoutMs: 5_000 });
+ * ```
+ */
+export class RpcClient<Request, Response> implements AsyncDisposable {
+  readonly #codec: RpcClientCodec<Request, Response>;
+  readonly #options: ReturnType<typeof resolveClientOptions>;
+  readonly #pending = new Map<string, PendingCall<Response>>();
+  /** 122 random bits; a counter makes it one id per call. */
+  readonly #idPrefix = crypto.randomUUID().replaceAll("-", "");
+  readonly #stats: RpcClientStats = {
+    calls: 0,
+    responses: 0,
+    errors: 0,
+    resubmissions: 0,
+    repliesDropped: 0,
+  };
+  #nextId = 0;
+  #connection: Connection | undefined;
+  #session: ClientSession | undefined;
+  #closed = false;
+  #inspection: Promise<QueueInspection> | undefined;
+  readonly #outbox: PendingCall<Response>[] = [];
+  #burst = 0;
+
+  /**
+   * @param codec What the bodies mean.
+   * @param options Settings; all have defaults.
+   * @throws {RpcError} `invalid_argument` for a setting out of its range.
+   */
+  constructor(
+    codec: RpcClientCodec<Request, Response>,
+    options: RpcClientOptions = {},
+  ) {
+    this.#codec = codec;
+    this.#options = resolveClientOptions(options);
+  }
+
+  /** The state of the connection; `idle` before the first use and after a first connection failed. */
+  get state(): ConnectionState | "idle" {
+    if (this.#closed) return "closed";
+    return this.#connection?.state ?? "idle";
+  }
+
+  /** What this client has done so far. */
+  get stats(): Readonly<RpcClientStats> {
+    return { ...this.#stats };
+  }
+
+  /** How many calls wait for their replies. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Connects now, instead of at the first call.
+   *
+   * @throws {RpcError} `unavailable`, `unauthenticated` or `permission_denied`.
+   */
+  async connect(): Promise<void> {
+    if (this.#closed) throw closed();
+    await this.#connect().opened;
+  }
+
+  /**
+   * Calls the service.
+   *
+   * @param request What to send.
+   * @param options The call's own settings.
+   * @returns The response.
+   * @throws {RpcError} And nothing else; its code says why.
+   */
+  call(request: Request, options: CallOptions = {}): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      try {
+        this.#submit(request, options, resolve, reject);
+      } catch (error) {
+        reject(RpcError.from(error));
+      }
+    });
+  }
+
+  /** Closes the connection; calls that still wait are rejected with `cancelled`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const call of this.#pending.values()) this.#fail(call, closed());
+    await this.#connection?.close();
+  }
+
+  /** The same as {@linkcode RpcClient.close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #submit(
+    request: Request,
+    options: CallOptions,
+    resolve: (response: Response) => void,
+    reject: (error: RpcError) => void,
+  ): void {
+    if (this.#closed) throw closed();
+    const { timeoutMs = this.#options.timeoutMs, signal, idempotent = true } =
+      options;
+    checkTimeout("timeoutMs", timeoutMs);
+    const label = this.#codec.describe(request);
+    if (signal?.aborted) throw cancelled(label, signal);
+    const { maxPending } = this.#options;
+    if (this.#pending.size >= maxPending) {
+      throw new RpcError(
+        "resource_exhausted",
+        `${label} was not sent: ${maxPending} calls are waiting already (maxPending)`,
+      );
+    }
+    const abort = () => this.#fail(call, cancelled(this.#place(call), signal!));
+    const untilDiagnosis = timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10);
+    const call: PendingCall<Response> = {
+      id: `${this.#idPrefix}.${(this.#nextId++).toString(36)}`,
+      label,
+      body: this.#codec.encodeRequest(request),
+      timeoutMs,
+      deadline: performance.now() + timeoutMs,
+      idempotent,
+      resolve,
+      reject,
+      stopListening: () => signal?.removeEventListener("abort", abort),
+      timer: setTimeout(() => this.#diagnose(call), untilDiagnosis),
+      sent: 0,
+      sentOn: undefined,
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#stats.calls += 1;
+    this.#pending.set(call.id, call);
+    this.#connect();
+    this.#send(call);
+  }
+
+  #connect(): Connection {
+    if (this.#connection !== undefined) return this.#connection;
+    const { onStateChange, connectTimeoutMs } = this.#options;
+    const connection = new Connection({
+      ...this.#options,
+      firstConnectWithinMs: connectTimeoutMs,
+      establish: (transport) => this.#establish(transport),
+      onStateChange: (change) => {
+        if (change.state === "connected") this.#sendAll();
+        onStateChange?.(change);
+      },
+    });
+    this.#connection = connection;
+    connection.opened.catch((error) => {
+      // The next call starts anew.
+      this.#connection = undefined;
+      for (const call of this.#pending.values()) {
+        this.#fail(call, RpcError.from(error));
+      }
+    });
+    return connection;
+  }
+
+  async #establish(transport: Transport): Promise<Session> {
+    const channel = await transport.openChannel();
+    channel.onReturn = (message) => this.#onReturn(message);
+    const replyTo = this.#options.reply === "direct"
+      ? DIRECT_REPLY_TO
+      : await declareReplyQueue(channel);
+    const consumer = await channel.basicConsume(
+      replyTo,
+      { noAck: true },
+      (message) => this.#onReply(message),
+    );
+    const ended = consumer.wait().then(
+      () => new Error("the reply consumer ended"),
+      (e) => e,
+    );
+    const session: ClientSession = { transport, channel, replyTo, ended };
+    this.#session = session;
+    ended.then((reason) => this.#onSessionEnd(session, reason));
+    return session;
+  }
+
+  /** Replies to what was sent on it can't come any more. */
+  #onSessionEnd(session: ClientSession, reason: Error): void {
+    if (this.#session === session) this.#session = undefined;
+    const refused = replyCodeOf(reason) === REPLY_CODE.ACCESS_REFUSED;
+    for (const call of this.#pending.values()) {
+      if (call.sentOn !== session) continue;
+      const place = this.#place(call);
+      if (refused) {
+        this.#fail(call, channelError(reason, `can't send ${place}`));
+      } else if (!call.idempotent) {
+        this.#fail(call, outcomeUnknown(place, reason));
+      }
+    }
+  }
+
+  /** Sends what the present session hasn't got. */
+  #sendAll(): void {
+    for (const call of this.#pending.values()) {
+      if (call.sentOn !== this.#session) this.#send(call);
+    }
+  }
+
+  /**
+   * Sends a call's request, a burst at a time: the library holds a buffer for
+   * each publish until some promises have settled, as many as calls otherwise.
+   */
+  #send(call: PendingCall<Response>): void {
+    if (this.#burst === 0) queueMicrotask(this.#nextBurst);
+    if (this.#burst < BURST) {
+      this.#burst += 1;
+      this.#sendNow(call);
+    } else {
+      this.#outbox.push(call);
+    }
+  }
+
+  readonly #nextBurst = (): void => {
+    this.#burst = 0;
+    for (const call of this.#outbox.splice(0, BURST)) {
+      if (this.#pending.has(call.id)) this.#send(call);
+    }
+  };
+
+  /** Sends if that is possible now; if not, a change of state will. */
+  #sendNow(call: PendingCall<Response>): void {
+    const session = this.#session;
+    if (session === undefined || this.#connection?.state !== "connected") {
+      return;
+    }
+    if (this.#options.requireServer && call.sent === 0) {
+      this.#sendIfServed(call, session);
+    } else this.#publish(call, session);
+  }
+
+  #sendIfServed(call: PendingCall<Response>, session: ClientSession): void {
+    this.#inspect(session.transport).then((queue) => {
+      if (!this.#pending.has(call.id) || call.sent > 0) return;
+      if (queue.found === false) {
+        this.#fail(call, noQueue(this.#place(call)));
+      } else if (queue.found === true && queue.consumers === 0) {
+        this.#fail(call, noConsumer(this.#place(call)));
+      } else if (
+        this.#session === session && this.#connection?.state === "connected"
+      ) {
+        this.#publish(call, session);
+      }
+    }, () => {}); // The connection is gone: the next one looks again.
+  }
+
+  #publish(call: PendingCall<Response>, session: ClientSession): void {
+    const leftMs = Math.ceil(call.deadline - performance.now());
+    if (leftMs <= 0) return; // Its timer is about to tell.
+    if (call.sent > 0) this.#stats.resubmissions += 1;
+    call.sent += 1;
+    call.sentOn = session;
+    session.channel.basicPublish(
+      "",
+      this.#options.queue,
+      call.body,
+      {
+        contentType: CONTENT_TYPE_TEXT,
+        correlationId: call.id,
+        replyTo: session.replyTo,
+        expiration: String(leftMs),
+        deliveryMode: TRANSIENT,
+      },
+      true,
+    ).catch((error) => {
+      // Closed meanwhile: the next session sends it. Otherwise it can't be encoded.
+      if (!session.channel.closed) this.#fail(call, RpcError.from(error));
+    });
+  }
+
+  /** Calls that ask at the same time share one look. */
+  #inspect(transport: Transport): Promise<QueueInspection> {
+    this.#inspection ??= inspectQueue(transport, this.#options.queue)
+      .finally(() => this.#inspection = undefined);
+    return this.#inspection;
+  }
+
+  #onReply(message: AMQPMessage): void {
+    const { properties } = message;
+    const call = this.#pending.get(properties.correlationId ?? "");
+    if (call === undefined) {
+      this.#stats.repliesDropped += 1;
+      return;
+    }
+    const body = message.body ?? new Uint8Array();
+    try {
+      if (isErrorReply(properties)) {
+        throw decodeError(new TextDecoder().decode(body), properties);
+      }
+      const response = this.#codec.decodeResponse(body);
+      this.#end(call);
+      this.#stats.responses += 1;
+      call.resolve(response);
+    } catch (error) {
+      this.#fail(call, RpcError.from(error));
+    }
+  }
+
+  /** The broker has no queue of that name. */
+  #onReturn(message: AMQPMessage): void {
+    const call = this.#pending.get(message.properties.correlationId ?? "");
+    if (call === undefined) return;
+    if (call.sent === 1) {
+      this.#fail(call, noQueue(this.#place(call)));
+      return;
+    }
+    // The queue was there before: it may be on its way back.
+    call.sentOn = undefined;
+    const waitMs = Math.min(
+      RETURN_RETRY_MS.first * 2 ** (call.sent - 2),
+      RETURN_RETRY_MS.cap,
+    );
+    setTimeout(() => {
+      if (this.#pending.has(call.id) && call.sentOn === undefined) {
+        this.#send(call);
+      }
+    }, waitMs);
+  }
+
+  /** Shortly before the deadline: finds out what can be said then. */
+  #diagnose(call: PendingCall<Response>): void {
+    const leftMs = Math.max(call.deadline - performance.now(), 0);
+    call.timer = setTimeout(() => this.#expire(call), leftMs);
+    const transport = this.#connection?.transport;
+    if (transport === undefined) return;
+    this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
+  }
+
+  #expire(call: PendingCall<Response>): void {
+    const outage = this.#connection?.outage;
+    this.#fail(
+      call,
+      expired(this.#place(call), call.timeoutMs, outage, call.diagnosis),
+    );
+  }
+
+  #place(call: PendingCall<Response>): string {
+    const broker = this.#connection?.broker ?? this.#options.brokers[0];
+    return `${call.label} from ${this.#options.queue} on ${broker}`;
+  }
+
+  #fail(call: PendingCall<Response>, error: RpcError): void {
+    this.#end(call);
+    this.#stats.errors += 1;
+    call.reject(error);
+  }
+
+  #end(call: PendingCall<Response>): void {
+    this.#pending.delete(call.id);
+    clearTimeout(call.timer);
+    call.stopListening();
+  }
+}
+
+async function declareReplyQueue(channel: AMQPChannel): Promise<string> {
+  try {
+    return (await channel.queueDeclare("", {
+      exclusive: true,
+      autoDelete: true,
+    })).name;
+  } catch (error) {
+    throw channelError(
+      error,
+      "can't declare a reply queue (direct replies need no permission)",
+    );
+  }
+}

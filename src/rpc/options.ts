@@ -1,0 +1,124 @@
+/**
+ * Settings that both ends share.
+ *
+ * @module
+ */
+import { pid } from "node:process";
+import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
+import type { ConnectionStateChange } from "../amqp/connection.ts";
+import type { TlsOptions } from "../amqp/transport.ts";
+import { RpcError } from "../errors.ts";
+import {
+  DEFAULT_QUEUE,
+  DEFAULT_URL,
+  MAX_SHORT_STRING_BYTES,
+  MAX_TIMEOUT_MS,
+  quote,
+} from "../protocol.ts";
+
+/** Where to connect to, and how. */
+export interface ConnectOptions {
+  /**
+   * The broker, as an `amqp://` or `amqps://` URL. Several, in an array or
+   * separated by commas, are tried in turn.
+   *
+   * @default "amqp://guest:guest@localhost:5672"
+   */
+  url?: string | readonly string[];
+  /**
+   * The request queue.
+   *
+   * @default "rpc_queue"
+   */
+  queue?: string;
+  /**
+   * How often each side must be heard, in seconds; 0 turns it off. A peer
+   * that is silent for two of them counts as lost. A URL's own `heartbeat`
+   * parameter comes first.
+   *
+   * @default 15
+   */
+  heartbeatSeconds?: number;
+  /** The connection's name on the broker's management page. */
+  name?: string;
+  /** Certificates for `amqps://` URLs. Default: the system's authorities, no client certificate. */
+  tls?: TlsOptions;
+  /** Told of each change of the connection's state. */
+  onStateChange?: (change: ConnectionStateChange) => void;
+}
+
+/** {@linkcode ConnectOptions}, checked and complete. */
+export interface ResolvedConnectOptions {
+  readonly brokers: readonly BrokerUrl[];
+  readonly queue: string;
+  readonly heartbeatSeconds: number;
+  readonly name: string;
+  readonly tls: TlsOptions | undefined;
+  readonly onStateChange: ((change: ConnectionStateChange) => void) | undefined;
+}
+
+const DEFAULT_HEARTBEAT_SECONDS = 15;
+
+/** AMQP's heartbeat is an unsigned 16-bit number of seconds. */
+const MAX_HEARTBEAT_SECONDS = 65_535;
+
+/**
+ * Fills in the defaults.
+ *
+ * @param role Names the connection where the options don't.
+ * @throws {RpcError} `invalid_argument` for a setting out of its range.
+ */
+export function resolveConnectOptions(
+  options: ConnectOptions,
+  role: string,
+): ResolvedConnectOptions {
+  const {
+    url = DEFAULT_URL,
+    queue = DEFAULT_QUEUE,
+    heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS,
+    name = `fibrpc ${role}:${pid}`,
+    tls,
+    onStateChange,
+  } = options;
+  checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
+  const bytes = new TextEncoder().encode(queue).length;
+  if (bytes === 0 || bytes > MAX_SHORT_STRING_BYTES) {
+    throw new RpcError(
+      "invalid_argument",
+      `queue ${
+        quote(queue)
+      } is not between 1 and ${MAX_SHORT_STRING_BYTES} bytes long`,
+    );
+  }
+  return {
+    brokers: parseBrokerUrls(url),
+    queue,
+    heartbeatSeconds,
+    name,
+    tls,
+    onStateChange,
+  };
+}
+
+/** Refuses a setting that is not a whole number from `min` to `max`. */
+export function checkInteger(
+  name: string,
+  value: number,
+  min: number,
+  max: number,
+): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new RpcError(
+    "invalid_argument",
+    `${name} ${value} is not a whole number from ${min} to ${max}`,
+  );
+}
+
+/** Refuses a time that no timer can keep. */
+export function checkTimeout(name: string, ms: number): void {
+  if (ms > 0 && ms <= MAX_TIMEOUT_MS) return;
+  throw new RpcError(
+    "invalid_argument",
+    `${name} ${ms} is not over 0 and at most ${MAX_TIMEOUT_MS} milliseconds (24 days)`,
+  );
+}
