@@ -11,9 +11,8 @@ export class Liveness {
   readonly #sendHeartbeat: () => void;
   readonly #onDead: (reason: Error) => void;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #receivedSinceTick = true;
+  #receivedAt = 0;
   #sentSinceTick = true;
-  #silentTicks = 0;
   #lastTick = 0;
 
   /**
@@ -29,7 +28,7 @@ export class Liveness {
   start(intervalMs: number): void {
     if (intervalMs === 0) return;
     const tickMs = intervalMs / 2;
-    this.#lastTick = performance.now();
+    this.#lastTick = this.#receivedAt = performance.now();
     this.#timer = setInterval(() => this.#tick(tickMs, intervalMs), tickMs);
   }
 
@@ -40,7 +39,12 @@ export class Liveness {
 
   /** Something came. */
   received(): void {
-    this.#receivedSinceTick = true;
+    this.#receivedAt = performance.now();
+  }
+
+  /** When something came last, on the clock of `performance.now()`. */
+  get receivedAt(): number {
+    return this.#receivedAt;
   }
 
   /** Something was sent. */
@@ -52,22 +56,15 @@ export class Liveness {
     if (!this.#sentSinceTick) this.#sendHeartbeat();
     this.#sentSinceTick = false;
     const now = performance.now();
-    const late = now - this.#lastTick > tickMs * 2;
+    const stoodStill = now - this.#lastTick > tickMs * 2;
     this.#lastTick = now;
-    if (this.#receivedSinceTick || late) {
-      // A late tick means that this process stood still (stopped, or busy):
-      // what came meanwhile waits in the socket, so the silence was ours.
-      this.#receivedSinceTick = false;
-      this.#silentTicks = 0;
-      return;
-    }
-    this.#silentTicks += 1;
-    if (this.#silentTicks < 4) return;
+    // This process was stopped, or busy: what came meanwhile waits in the
+    // socket, so the silence was ours.
+    if (stoodStill) this.#receivedAt = now;
+    if (now - this.#receivedAt < intervalMs * 2) return;
     this.stop();
     this.#onDead(
-      new Error(
-        `heartbeats missed: nothing came for ${intervalMs * 2 / 1000} s`,
-      ),
+      new Error(`heartbeats missed: nothing came for ${intervalMs * 2 / 1000} s`),
     );
   }
 }

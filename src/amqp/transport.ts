@@ -182,6 +182,11 @@ export class Transport extends AMQPClient {
     return this.#reason?.message.startsWith("connection closed:") ?? false;
   }
 
+  /** When the broker was heard last, on the clock of `performance.now()`. */
+  get receivedAt(): number {
+    return this.#liveness.receivedAt;
+  }
+
   /** The broker at the other end. */
   get broker(): BrokerUrl {
     return this.#broker;

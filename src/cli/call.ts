@@ -71,6 +71,7 @@ export async function call(
     ready: () => writer.ready(),
     run: (text) => callOne(client, text),
     emit(outcome) {
+      if (giveUp.signal.aborted) return; // The rest is cut off, not failed.
       writer.write(outcome);
       if (exitCode === EXIT_OK) exitCode = exitCodeOf(outcome);
     },

@@ -113,14 +113,10 @@ function excerpt(body: Uint8Array): string {
       (byte) => byte.toString(16).padStart(2, "0"),
     );
     if (body.length > SHOWN_BYTES) shown.push("...");
-    return `a body of ${body.length} bytes that are not UTF-8 (${
-      shown.join(" ")
-    })`;
+    return `a body of ${body.length} bytes that are not UTF-8 (${shown.join(" ")})`;
   }
   if (isWhole) return escape(quote(text));
-  return `${
-    escape(quote(text.slice(0, SHOWN_CHARS)))
-  }... (${body.length} bytes)`;
+  return `${escape(quote(text.slice(0, SHOWN_CHARS)))}... (${body.length} bytes)`;
 }
 
 /** @throws `TypeError` if `bytes` are not UTF-8, or end within a character of a whole text. */

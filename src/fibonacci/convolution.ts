@@ -37,7 +37,7 @@ export function squareLength(count: number): number {
  *
  * A coefficient of the square is off by at most 24 * log2(length) * 2^-53
  * times the sum of |coefficient|^2 (3 times that for a length of 3 * 2^k), and
- * in practice by a hundredth of it: Brent, Percival and Zimmermann, "Error
+ * in practice by a thousandth of it: Brent, Percival and Zimmermann, "Error
  * bounds on complex floating-point multiplication" (2007), with sines and
  * cosines good to one unit in the last place.
  *

@@ -66,8 +66,8 @@ export function fibonacci(n: number): bigint {
  * How many decimal digits the `n`-th Fibonacci number has, without
  * calculating it: the floor of n log10(phi) - log10(sqrt(5)), plus 1.
  *
- * @param n A non-negative integer, up to 10^12; over that the last digits of
- * the result may be wrong.
+ * @param n A non-negative integer. Over 2 * 10^9, where no `bigint` is large
+ * enough for F(n), the result may be off by one.
  */
 export function decimalDigits(n: number): number {
   if (n < 2) return 1;

@@ -20,14 +20,15 @@ export class ReceivedRequest implements HandlerContext {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #aborted: Error | undefined;
 
-  /** @param message What was delivered just now. */
-  constructor(message: AMQPMessage) {
+  /**
+   * @param message What was delivered.
+   * @param deliveredAt When, on the clock of `performance.now()`.
+   */
+  constructor(message: AMQPMessage, deliveredAt: number) {
     this.message = message;
     const { expiration } = message.properties;
     // The broker lets nothing else than digits through.
-    this.deadline = expiration === undefined
-      ? undefined
-      : performance.now() + Number(expiration);
+    this.deadline = expiration === undefined ? undefined : deliveredAt + Number(expiration);
   }
 
   /** See {@linkcode HandlerContext.redelivered}. */

@@ -257,7 +257,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   #onRequest(session: ServerSession, message: AMQPMessage): void {
     session.lastTag = message.deliveryTag;
     this.#stats.requests += 1;
-    const request = new ReceivedRequest(message);
+    const request = new ReceivedRequest(message, session.transport.receivedAt);
     session.open.add(request);
     this.#work.push(() => this.#serve(session, request));
   }

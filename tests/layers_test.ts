@@ -1,0 +1,100 @@
+import { assertEquals } from "@std/assert";
+
+/** What each place may import of ours; the leaves are open to all. */
+const MAY_IMPORT: Record<string, readonly string[]> = {
+  "mod.ts": ["amqp", "rpc", "fibonacci"],
+  cli: ["cli", "fibonacci", "rpc", "amqp"],
+  fibonacci: ["fibonacci", "rpc", "amqp"],
+  rpc: ["rpc", "amqp"],
+  amqp: ["amqp"],
+  "protocol.ts": [],
+  "errors.ts": [],
+};
+
+const LEAVES = ["protocol.ts", "errors.ts"];
+
+interface Module {
+  specifier: string;
+  dependencies?: { specifier: string; code?: { specifier: string }; type?: { specifier: string } }[];
+}
+
+const root = new URL("../", import.meta.url).href;
+
+async function modules(): Promise<Module[]> {
+  const found: Module[] = [];
+  for (const entry of ["mod.ts", "src/cli/main.ts"]) {
+    const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", "--quiet", entry],
+      cwd: new URL(root),
+    }).output();
+    assertEquals(success, true, new TextDecoder().decode(stderr));
+    found.push(...JSON.parse(new TextDecoder().decode(stdout)).modules);
+  }
+  return found.filter(({ specifier }) => specifier.startsWith(root));
+}
+
+/** The file from the root, and the place it belongs to. */
+function place(specifier: string): string {
+  const path = specifier.slice(root.length).replace(/^src\//, "");
+  return path.split("/")[0]!;
+}
+
+function edges(all: readonly Module[]): [from: string, to: string][] {
+  return all.flatMap(({ specifier, dependencies = [] }) =>
+    dependencies.map((dependency): [string, string] => [
+      specifier,
+      dependency.code?.specifier ?? dependency.type?.specifier ?? dependency.specifier,
+    ])
+  );
+}
+
+Deno.test("layers: imports point one way", async () => {
+  const wrong = edges(await modules())
+    .filter(([, to]) => to.startsWith(`${root}src/`) || to === `${root}mod.ts`)
+    .filter(([from, to]) => {
+      const target = place(to);
+      return !LEAVES.includes(target) && !MAY_IMPORT[place(from)]?.includes(target);
+    });
+  assertEquals(wrong, []);
+});
+
+Deno.test("layers: the AMQP library is imported by amqp only", async () => {
+  const all = edges(await modules());
+  const importers = all.filter(([, to]) => to.includes("@cloudamqp/amqp-client"));
+  assertEquals([...new Set(importers.map(([from]) => place(from)))], ["amqp"]);
+});
+
+Deno.test("layers: the library doesn't import the command line's packages", async () => {
+  const users = edges(await modules())
+    .filter(([, to]) => /commander|bomb\.sh|parse-duration/.test(to))
+    .map(([from]) => place(from));
+  assertEquals([...new Set(users)], ["cli"]);
+});
+
+Deno.test("layers: no cycles", async () => {
+  const graph = new Map<string, string[]>();
+  for (const [from, to] of edges(await modules())) {
+    if (to.startsWith(root)) graph.set(from, [...graph.get(from) ?? [], to]);
+  }
+  const done = new Set<string>();
+  const cycles: string[] = [];
+  const visit = (node: string, path: readonly string[]) => {
+    if (path.includes(node)) cycles.push([...path.slice(path.indexOf(node)), node].join(" -> "));
+    if (done.has(node)) return;
+    done.add(node);
+    for (const next of graph.get(node) ?? []) visit(next, [...path, node]);
+  };
+  for (const node of graph.keys()) visit(node, []);
+  assertEquals(cycles, []);
+});
+
+Deno.test("layers: only the command line touches the process", async () => {
+  const users = edges(await modules())
+    .filter(([from, to]) => /^node:(os|process|fs|child_process)/.test(to) && place(from) !== "cli")
+    .map(([from, to]) => `${from.slice(root.length)} imports ${to}`);
+  // The turn's end, and the process id in a connection's name.
+  assertEquals([...new Set(users)].sort(), [
+    "src/amqp/transport.ts imports node:process",
+    "src/rpc/options.ts imports node:process",
+  ]);
+});

@@ -1,0 +1,99 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import fc from "fast-check";
+import { RPC_ERROR_CODES, RpcError } from "../src/errors.ts";
+import {
+  decodeEnvelope,
+  decodeError,
+  encodeError,
+  ERROR_CODE_HEADER,
+  isErrorReply,
+  quote,
+} from "../src/protocol.ts";
+
+const anyCode = fc.constantFrom(...RPC_ERROR_CODES);
+
+Deno.test("encodeError, decodeError: give back code and message", () => {
+  fc.assert(fc.property(anyCode, fc.string({ unit: "grapheme" }), (code, message) => {
+    const { body, properties } = encodeError(new RpcError(code, message));
+    assertEquals(isErrorReply(properties), true);
+    const error = decodeError(body, properties);
+    assertEquals([error.code, error.message], [code, message]);
+  }));
+});
+
+Deno.test("encodeError: is the form that the contract fixes", () => {
+  assertEquals(encodeError(new RpcError("out_of_range", "too big", { cause: "secret" })), {
+    body: '{"code":"out_of_range","message":"too big"}',
+    properties: {
+      contentType: "application/json",
+      type: "error",
+      headers: { "x-error-code": "out_of_range" },
+      deliveryMode: 1,
+    },
+  });
+});
+
+Deno.test("isErrorReply: by type or by header", () => {
+  assertEquals(isErrorReply({}), false);
+  assertEquals(isErrorReply({ type: "reply", headers: { other: 1 } }), false);
+  assertEquals(isErrorReply({ type: "error" }), true);
+  assertEquals(isErrorReply({ headers: { [ERROR_CODE_HEADER]: "internal" } }), true);
+});
+
+Deno.test("decodeError: makes sense of anything", () => {
+  fc.assert(
+    fc.property(fc.string(), fc.option(fc.anything()), (text, header) => {
+      const error = decodeError(text, { headers: { [ERROR_CODE_HEADER]: header } });
+      assertEquals(error instanceof RpcError, true);
+    }),
+  );
+});
+
+Deno.test("decodeError: an unknown code is internal, and named", () => {
+  const error = decodeError('{"code":"tired","message":"later"}', {});
+  assertEquals(error.code, "internal");
+  assertStringIncludes(error.message, '"tired"');
+  assertStringIncludes(error.message, "later");
+});
+
+Deno.test("decodeEnvelope: keeps every digit", () => {
+  fc.assert(fc.property(fc.bigInt({ min: 0n, max: 10n ** 300n }), (value) => {
+    assertEquals(decodeEnvelope(`{"response": ${value}, "error": null}`), {
+      response: String(value),
+    });
+    assertEquals(decodeEnvelope(`{"error":null,"response":"${value}"}\n`), {
+      response: String(value),
+    });
+  }));
+});
+
+Deno.test("decodeEnvelope: an error wins over a response", () => {
+  const both = decodeEnvelope('{"response": 1, "error": "n must not be negative"}');
+  assertEquals(both, { error: "n must not be negative" });
+  assertEquals(decodeEnvelope('{"response":null,"error":{"a":1}}'), { error: '{"a":1}' });
+});
+
+Deno.test("decodeEnvelope: nothing else is one", () => {
+  const others = [
+    "",
+    "832040",
+    "null",
+    "[1]",
+    "{}",
+    '{"result": 1}',
+    '{"response": null, "error": null}',
+    '{"response": true}',
+    '{"response": 1.5}',
+    '{"response": 1e3}',
+    '{"response": 1',
+  ];
+  for (const text of others) assertEquals(decodeEnvelope(text), undefined, text);
+});
+
+Deno.test("quote: one line, bounded, whatever the text", () => {
+  fc.assert(fc.property(fc.string({ maxLength: 500 }), (text) => {
+    const quoted = quote(text);
+    assertEquals(/[\n\r\0]/.test(quoted), false);
+    assertEquals(quoted.length < 450, true);
+  }));
+});

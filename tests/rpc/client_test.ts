@@ -1,0 +1,252 @@
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { RpcError } from "../../src/errors.ts";
+import { FibonacciClient } from "../../src/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import type { RpcClientOptions } from "../../src/rpc/client_options.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
+
+const broker = await sharedBroker();
+
+function newClient(options: RpcClientOptions = {}): FibonacciClient {
+  return new FibonacciClient({ url: broker.url, ...options });
+}
+
+async function startServer(queue: string): Promise<FibonacciServer> {
+  const server = new FibonacciServer({ url: broker.url, queue });
+  await server.start();
+  return server;
+}
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  return (await assertRejects(() => promise, RpcError)).code;
+}
+
+for (const reply of ["direct", "queue"] as const) {
+  Deno.test(`RpcClient: many calls at once, each with its own answer (${reply})`, async () => {
+    const queue = uniqueQueue("client");
+    await using _server = await startServer(queue);
+    await using client = newClient({ queue, reply });
+    const numbers = Array.from({ length: 1000 }, (_, n) => n % 90);
+    const results = await Promise.all(numbers.map((n) => client.fibonacci(n)));
+    const [a, b, c] = [0, 30, 89].map((n) => results[numbers.indexOf(n)]);
+    assertEquals([a, b, c], [0n, 832040n, 1779979416004714189n]);
+    for (const [i, n] of numbers.entries()) {
+      if (n >= 2) assertEquals(results[i], results[n - 1]! + results[n - 2]!);
+    }
+    assertEquals(client.pending, 0);
+    assertEquals(client.stats.responses, 1000);
+  });
+}
+
+Deno.test("RpcClient: the request is the one that the contract fixes", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const result = client.call("30", { timeoutMs: 60_000 });
+  const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
+  const { contentType, replyTo, correlationId, expiration, deliveryMode } = request.properties;
+  assertEquals([request.bodyToString(), contentType, deliveryMode], ["30", "text/plain", 1]);
+  assert(replyTo!.startsWith("amq.rabbitmq.reply-to."));
+  assert(correlationId!.length >= 32);
+  assert(Number(expiration) > 50_000 && Number(expiration) <= 60_000, expiration);
+  await peer.channel.basicPublish("", replyTo!, "832040", { correlationId: correlationId! });
+  assertEquals(await result, "832040");
+});
+
+Deno.test("RpcClient: drops late and duplicate replies, and counts them", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const result = client.call("1");
+  const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
+  const { replyTo, correlationId } = request.properties;
+  for (const body of ["1", "2"]) {
+    await peer.channel.basicPublish("", replyTo!, body, { correlationId: correlationId! });
+  }
+  await peer.channel.basicPublish("", replyTo!, "3", { correlationId: "unknown" });
+  await peer.channel.basicPublish("", replyTo!, "4");
+  assertEquals(await result, "1");
+  await waitFor(() => client.stats.repliesDropped === 3, { what: "3 dropped replies" });
+});
+
+Deno.test("RpcClient: understands every form of reply", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  const big = "9".repeat(100);
+  await peer.serve(queue, (request) => ({
+    body: [
+      " 832040\n",
+      `{"response": ${big}, "error": null}`,
+      '{"response": null, "error": "no such thing"}',
+      "not a number",
+      '{"code": "out_of_range", "message": "too big"}',
+      "",
+      "-5",
+    ][Number(request)]!,
+    properties: request === "4" ? { type: "error" } : {},
+  }));
+  await using client = newClient({ queue });
+  assertEquals(await client.call("0"), "832040");
+  assertEquals(await client.call("1"), big);
+  const errors = await Promise.all(
+    ["2", "3", "4", "5", "6"].map((n) => assertRejects(() => client.call(n), RpcError)),
+  );
+  assertEquals(errors.map(({ code }) => code), [
+    "internal",
+    "internal",
+    "out_of_range",
+    "internal",
+    "internal",
+  ]);
+  assertStringIncludes(errors[0]!.message, "no such thing");
+  assertStringIncludes(errors[1]!.message, "not a number");
+  assertStringIncludes(errors[2]!.message, "too big");
+});
+
+Deno.test("RpcClient: a missing queue is no_server, in one round trip", async () => {
+  const queue = uniqueQueue("missing");
+  await using client = newClient({ queue });
+  await client.connect();
+  const start = performance.now();
+  const error = await assertRejects(() => client.call("30", { timeoutMs: 20_000 }), RpcError);
+  assertEquals(error.code, "no_server");
+  assertStringIncludes(error.message, `fib(30) from ${queue}`);
+  assert(performance.now() - start < 5_000, "it waited for something");
+});
+
+Deno.test("RpcClient: a queue without consumers is no_server where a server is required", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("idle");
+  await peer.declare(queue);
+  await using client = newClient({ queue, requireServer: true, timeoutMs: 20_000 });
+  assertEquals(await codeOf(client.call("30")), "no_server");
+  assertEquals((await peer.look(queue)).messages, 0);
+  await using _server = await startServer(queue);
+  assertEquals(await client.call("30"), "832040");
+});
+
+Deno.test("RpcClient: a deadline says what could be found out", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("slow");
+  await peer.declare(queue);
+  for (let i = 0; i < 3; i++) await peer.send(queue, "1");
+  await using client = newClient({ queue });
+  const start = performance.now();
+  const error = await assertRejects(() => client.call("30", { timeoutMs: 400 }), RpcError);
+  const took = performance.now() - start;
+  assertEquals(error.code, "deadline_exceeded");
+  assertStringIncludes(error.message, "within 400 ms: 0 consumers, 4 messages waiting");
+  assert(took >= 399, `it ended after ${took} ms`);
+});
+
+Deno.test("RpcClient: the broker drops a request that nobody waits for any more", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("expire");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const call = codeOf(client.call("30", { timeoutMs: 300 }));
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
+  assertEquals(await call, "deadline_exceeded");
+  await waitFor(async () => (await peer.look(queue)).messages === 0, { what: "it to be gone" });
+});
+
+Deno.test("RpcClient: the signal cancels a call", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("cancel");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const controller = new AbortController();
+  const call = client.call("30", { signal: controller.signal });
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
+  controller.abort("changed my mind");
+  const error = await assertRejects(() => call, RpcError);
+  assertEquals([error.code, error.cause], ["cancelled", "changed my mind"]);
+  assertEquals(await codeOf(client.call("1", { signal: controller.signal })), "cancelled");
+  assertEquals(client.pending, 0);
+});
+
+Deno.test("RpcClient.close: rejects what waits, and every later call", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("close");
+  await peer.declare(queue);
+  const client = newClient({ queue });
+  const call = codeOf(client.call("30"));
+  await client.close();
+  assertEquals(await call, "cancelled");
+  assertEquals(await codeOf(client.call("30")), "cancelled");
+  assertEquals(await codeOf(client.connect()), "cancelled");
+});
+
+Deno.test("RpcClient: too many pending calls are refused", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("full");
+  await peer.declare(queue);
+  await using client = newClient({ queue, maxPending: 2 });
+  const waiting = [client.call("1"), client.call("2")].map(codeOf);
+  assertEquals(await codeOf(client.call("3")), "resource_exhausted");
+  await client.close();
+  assertEquals(await Promise.all(waiting), ["cancelled", "cancelled"]);
+});
+
+Deno.test("RpcClient: a broker that isn't there is unavailable, and the next call tries again", async () => {
+  const queue = uniqueQueue("client");
+  const states: string[] = [];
+  await using client = newClient({
+    url: "amqp://127.0.0.1:1",
+    queue,
+    connectTimeoutMs: 100,
+    onStateChange: ({ state }) => states.push(state),
+  });
+  assertEquals(await codeOf(client.call("30")), "unavailable");
+  assertEquals(await codeOf(client.call("30")), "unavailable");
+  assertEquals(client.state, "idle");
+  assertEquals(states.filter((state) => state === "closed").length, 2);
+});
+
+Deno.test("RpcClient: the next broker is tried when one fails", async () => {
+  const queue = uniqueQueue("client");
+  await using _server = await startServer(queue);
+  await using client = newClient({ url: `amqp://127.0.0.1:1,${broker.url}`, queue });
+  assertEquals(await client.fibonacci(30), 832040n);
+});
+
+Deno.test("RpcClient: refused credentials and vhosts fail at once, without the password", async () => {
+  const url = new URL(broker.url);
+  url.password = "swordfish";
+  await using wrong = newClient({ url: url.href });
+  const start = performance.now();
+  const error = await assertRejects(() => wrong.call("30"), RpcError);
+  assertEquals(error.code, "unauthenticated");
+  assert(!`${error.message} ${error.cause}`.includes("swordfish"));
+  await using nowhere = newClient({ url: `${broker.url}/nowhere` });
+  assertEquals(await codeOf(nowhere.call("30")), "permission_denied");
+  assert(performance.now() - start < 10_000, "it kept trying");
+});
+
+Deno.test("RpcClient: refuses bad settings", () => {
+  const bad: RpcClientOptions[] = [
+    { timeoutMs: 0 },
+    { timeoutMs: NaN },
+    { timeoutMs: 2 ** 31 },
+    { connectTimeoutMs: -1 },
+    { heartbeatSeconds: 1.5 },
+    { queue: "" },
+    { queue: "ü".repeat(128) },
+    { maxPending: 0 },
+    { url: "http://localhost" },
+    { url: [] },
+  ];
+  for (const options of bad) {
+    let code: string | undefined;
+    try {
+      newClient(options);
+    } catch (error) {
+      code = (error as RpcError).code;
+    }
+    assertEquals(code, "invalid_argument", JSON.stringify(options));
+  }
+});

@@ -1,0 +1,223 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { RpcError } from "../../src/errors.ts";
+import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
+import { RpcServer } from "../../src/rpc/server.ts";
+import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
+
+const broker = await sharedBroker();
+
+async function startServer(
+  handler: RpcHandler<number, string>,
+  options: RpcServerOptions = {},
+): Promise<{ server: RpcServer<number, string>; queue: string } & AsyncDisposable> {
+  const queue = options.queue ?? uniqueQueue("server");
+  const server = new RpcServer(fibonacciServerCodec(1000), handler, {
+    url: broker.url,
+    ...options,
+    queue,
+  });
+  await server.start();
+  return { server, queue, [Symbol.asyncDispose]: () => server.close().then(() => {}) };
+}
+
+const double: RpcHandler<number, string> = (n) => String(2 * n);
+
+Deno.test("RpcServer: replies with the request's correlation id, in decimal text, transient", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  await peer.send(running.queue, "21", { correlationId: "any id ü" });
+  const [reply] = await peer.waitForReplies(1);
+  assertEquals(reply!.bodyToString(), "42");
+  const { correlationId, contentType, deliveryMode, type } = reply!.properties;
+  assertEquals([correlationId, contentType, deliveryMode, type], [
+    "any id ü",
+    "text/plain",
+    1,
+    undefined,
+  ]);
+});
+
+Deno.test("RpcServer: answers what has no correlation id, or an empty or a long one", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  await peer.send(running.queue, "1");
+  await peer.send(running.queue, "2", { correlationId: "" });
+  await peer.send(running.queue, "3", { correlationId: "x".repeat(255) });
+  const replies = await peer.waitForReplies(3);
+  assertEquals(replies.map((reply) => reply.bodyToString()), ["2", "4", "6"]);
+  assertEquals(replies[2]!.properties.correlationId, "x".repeat(255));
+});
+
+Deno.test("RpcServer: sends an error reply for a refused request, and goes on", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  await peer.send(running.queue, "1e3", { correlationId: "a" });
+  await peer.send(running.queue, "1001", { correlationId: "b" });
+  await peer.send(running.queue, "4", { correlationId: "c" });
+  const replies = await peer.waitForReplies(3);
+  const seen = replies.map(({ properties }) => [
+    properties.correlationId,
+    properties.type,
+    properties.contentType,
+    properties.headers?.["x-error-code"],
+  ]);
+  assertEquals(seen, [
+    ["a", "error", "application/json", "invalid_argument"],
+    ["b", "error", "application/json", "out_of_range"],
+    ["c", undefined, "text/plain", undefined],
+  ]);
+  assertEquals(JSON.parse(replies[0]!.bodyToString()!).code, "invalid_argument");
+  assertEquals(running.server.stats.errors, 2);
+});
+
+Deno.test("RpcServer: a handler chooses its code; what else it throws stays on the server", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer((n) => {
+    if (n === 1) throw new RpcError("resource_exhausted", "too much");
+    if (n === 2) throw new Error("the password is swordfish");
+    return Promise.reject("rejected");
+  });
+  for (const n of [1, 2, 3]) await peer.send(running.queue, String(n));
+  const texts = (await peer.waitForReplies(3)).map((reply) => reply.bodyToString()!);
+  assertEquals(texts.map((text) => JSON.parse(text).code), [
+    "resource_exhausted",
+    "internal",
+    "internal",
+  ]);
+  assertStringIncludes(texts[0]!, "too much");
+  assert(!texts.join().includes("swordfish"));
+});
+
+Deno.test("RpcServer: replies in the order of completion and acknowledges each", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const release = new Map<number, () => void>();
+  await using running = await startServer((n) =>
+    new Promise((resolve) => release.set(n, () => resolve(String(n))))
+  );
+  for (const n of [1, 2, 3, 4]) await peer.send(running.queue, String(n));
+  await waitFor(() => release.size === 4, { what: "4 requests" });
+  const order = [3, 1, 4, 2];
+  for (const [index, n] of order.entries()) {
+    release.get(n)!();
+    await peer.waitForReplies(index + 1);
+  }
+  assertEquals(peer.replies.map((reply) => Number(reply.bodyToString())), order);
+  assertEquals(await running.server.close(), 0);
+  assertEquals((await peer.look(running.queue)).messages, 0);
+});
+
+Deno.test("RpcServer: rejects what can't be answered, without requeue, and goes on", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  const { queue } = running;
+  await peer.channel.basicPublish("", queue, "1", { correlationId: "no reply_to" });
+  await peer.send(queue, "2", { replyTo: queue });
+  await peer.send(queue, "3", { replyTo: "\uFFFD" });
+  await peer.send(queue, "4", { correlationId: "\uFFFD" });
+  await peer.send(queue, "5", { replyTo: "a queue that does not exist" });
+  await peer.send(queue, "6");
+  assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "12");
+  assertEquals(running.server.stats.rejected, 4);
+  assertEquals(running.server.stats.responses, 2);
+  await running.server.close();
+  assertEquals(await peer.look(queue), { messages: 0, consumers: 0 });
+});
+
+Deno.test("RpcServer: does not start what has expired", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const started: number[] = [];
+  await using running = await startServer((n) => {
+    started.push(n);
+    const end = performance.now() + 60;
+    while (performance.now() < end) { /* Busy, so that the next one's time passes here. */ }
+    return String(n);
+  });
+  // While the first one runs, the others gather and are then read together.
+  await peer.send(running.queue, "1");
+  await peer.send(running.queue, "2");
+  await peer.send(running.queue, "3", { expiration: "30" });
+  await peer.send(running.queue, "4", { expiration: "60000" });
+  const replies = await peer.waitForReplies(3);
+  assertEquals(replies.map((reply) => reply.bodyToString()), ["1", "2", "4"]);
+  assertEquals(started, [1, 2, 4]);
+  assertEquals(running.server.stats.expired, 1);
+});
+
+Deno.test("RpcServer: the signal aborts when the request's time is up", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer((_n, { signal }) =>
+    new Promise((_, reject) =>
+      signal.addEventListener("abort", () => reject(new RpcError("cancelled", "stopped")))
+    )
+  );
+  await peer.send(running.queue, "1", { expiration: "50" });
+  const [reply] = await peer.waitForReplies(1);
+  assertEquals(reply!.properties.headers?.["x-error-code"], "cancelled");
+});
+
+Deno.test("RpcServer.close: finishes and answers what it has, leaves the rest", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const release: (() => void)[] = [];
+  await using running = await startServer(
+    (n) => new Promise((resolve) => release.push(() => resolve(String(n)))),
+    { prefetch: 2 },
+  );
+  for (const n of [1, 2, 3]) await peer.send(running.queue, String(n));
+  await waitFor(() => release.length === 2, { what: "2 requests under way" });
+  const closed = running.server.close();
+  await waitFor(async () => (await peer.look(running.queue)).consumers === 0, {
+    what: "the consumer to be cancelled",
+  });
+  for (const answer of release) answer();
+  assertEquals(await closed, 0);
+  assertEquals((await peer.waitForReplies(2)).map((r) => r.bodyToString()), ["1", "2"]);
+  assertEquals((await peer.look(running.queue)).messages, 1);
+});
+
+Deno.test("RpcServer.close: gives back what is not done within drainTimeoutMs", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  let aborted = false;
+  const running = await startServer((_n, { signal }) => {
+    signal.addEventListener("abort", () => aborted = true);
+    return new Promise(() => {});
+  }, { drainTimeoutMs: 50 });
+  await peer.send(running.queue, "1");
+  await waitFor(() => running.server.pending === 1, { what: "a request under way" });
+  assertEquals(await running.server.close(), 1);
+  assertEquals(aborted, true);
+  assertEquals((await peer.look(running.queue)).messages, 1);
+});
+
+Deno.test("RpcServer: declares the queue as asked, or uses it as it is", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  for (const queueType of ["transient", "classic", "quorum"] as const) {
+    await using running = await startServer(double, { queueType });
+    // Declaring it again is refused unless it is the same.
+    await peer.channel.queueDeclare(
+      running.queue,
+      { durable: queueType !== "transient", autoDelete: false },
+      queueType === "quorum" ? { "x-queue-type": "quorum" } : {},
+    );
+    await using second = await startServer(double, { queue: running.queue, queueType: "classic" });
+    assertEquals((await peer.look(second.queue)).consumers, 2);
+    await peer.channel.queueDelete(running.queue);
+  }
+});
+
+Deno.test("RpcServer: comes back when its queue is deleted", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  await peer.channel.queueDelete(running.queue);
+  await waitFor(async () => {
+    try {
+      return (await peer.look(running.queue)).consumers === 1;
+    } catch {
+      return false; // Not declared again yet.
+    }
+  }, { what: "the queue to be declared and consumed again" });
+  await peer.send(running.queue, "4");
+  assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "8");
+});
