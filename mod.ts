@@ -22,10 +22,7 @@
  */
 export { RPC_ERROR_CODES, RpcError, type RpcErrorCode } from "./src/errors.ts";
 export { FibonacciClient } from "./src/fibonacci/client.ts";
-export {
-  FibonacciServer,
-  type FibonacciServerOptions,
-} from "./src/fibonacci/server.ts";
+export { FibonacciServer, type FibonacciServerOptions } from "./src/fibonacci/server.ts";
 export { RpcClient } from "./src/rpc/client.ts";
 export type {
   CallOptions,
@@ -33,11 +30,7 @@ export type {
   RpcClientOptions,
   RpcClientStats,
 } from "./src/rpc/client_options.ts";
-export type {
-  RpcClientCodec,
-  RpcCodec,
-  RpcServerCodec,
-} from "./src/rpc/codec.ts";
+export type { RpcClientCodec, RpcCodec, RpcServerCodec } from "./src/rpc/codec.ts";
 export type { ConnectOptions } from "./src/rpc/options.ts";
 export { RpcServer } from "./src/rpc/server.ts";
 export type {
@@ -46,9 +39,6 @@ export type {
   RpcServerOptions,
   RpcServerStats,
 } from "./src/rpc/server_options.ts";
-export type {
-  ConnectionState,
-  ConnectionStateChange,
-} from "./src/amqp/connection.ts";
+export type { ConnectionState, ConnectionStateChange } from "./src/amqp/connection.ts";
 export type { QueueType } from "./src/amqp/queue.ts";
 export type { TlsOptions } from "./src/amqp/transport.ts";

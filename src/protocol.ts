@@ -101,9 +101,7 @@ export function decodeError(
 ): RpcError {
   const body = parseObject(text);
   const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
-  const message = typeof body?.message === "string"
-    ? body.message
-    : quote(text);
+  const message = typeof body?.message === "string" ? body.message : quote(text);
   if (isRpcErrorCode(code)) return new RpcError(code, message);
   return new RpcError(
     "internal",
@@ -134,9 +132,7 @@ export function decodeEnvelope(text: string): Envelope | undefined {
   }
   if (body.error !== null && body.error !== undefined) {
     return {
-      error: typeof body.error === "string"
-        ? body.error
-        : JSON.stringify(body.error),
+      error: typeof body.error === "string" ? body.error : JSON.stringify(body.error),
     };
   }
   if (typeof body.response !== "number" && typeof body.response !== "string") {
@@ -160,10 +156,19 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 
 const QUOTED_CHARS = 60;
 
-/** `text` in JSON's quotes, shortened, for a message that names a value. */
+/**
+ * `text` in JSON's quotes, shortened, for a message that names a value. What
+ * `JSON.stringify` leaves as it is and a terminal or a log could act on is
+ * escaped too: control and format characters, line separators.
+ */
 export function quote(text: string): string {
-  if (text.length <= QUOTED_CHARS) return JSON.stringify(text);
-  return `${
-    JSON.stringify(text.slice(0, QUOTED_CHARS))
-  }... (${text.length} characters)`;
+  const json = JSON.stringify(text.slice(0, QUOTED_CHARS)).replace(
+    /[\p{C}\p{Zl}\p{Zp}]/gu,
+    (character) => Array.from(character.split(""), escape).join(""),
+  );
+  return text.length <= QUOTED_CHARS ? json : `${json}... (${text.length} characters)`;
+}
+
+function escape(codeUnit: string): string {
+  return `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -15,7 +15,11 @@ const LEAVES = ["protocol.ts", "errors.ts"];
 
 interface Module {
   specifier: string;
-  dependencies?: { specifier: string; code?: { specifier: string }; type?: { specifier: string } }[];
+  dependencies?: {
+    specifier: string;
+    code?: { specifier: string };
+    type?: { specifier: string };
+  }[];
 }
 
 const root = new URL("../", import.meta.url).href;

@@ -41,9 +41,7 @@ export class BrokerUrl {
     this.port = url.port === "" ? port : Number(url.port);
     this.tls = url.protocol === "amqps:";
     this.username = decode(text, url.username) || "guest";
-    this.#password = url.password === ""
-      ? undefined
-      : decode(text, url.password);
+    this.#password = url.password === "" ? undefined : decode(text, url.password);
     this.vhost = decode(text, url.pathname.slice(1)) || "/";
     const heartbeat = url.searchParams.get("heartbeat");
     if (heartbeat !== null && !/^\d{1,5}$/.test(heartbeat)) {
@@ -65,9 +63,7 @@ export class BrokerUrl {
   /** `host:port`, and the virtual host where it isn't the default one: what may be shown. */
   toString(): string {
     const host = this.host.includes(":") ? `[${this.host}]` : this.host;
-    return `${host}:${this.port}${
-      this.vhost === "/" ? "" : ` (vhost ${this.vhost})`
-    }`;
+    return `${host}:${this.port}${this.vhost === "/" ? "" : ` (vhost ${this.vhost})`}`;
   }
 }
 

@@ -33,9 +33,7 @@ export const REPLY_CODE = {
 
 /** The reply code of a connection or channel that the broker closed; the library keeps it in the message only. */
 export function replyCodeOf(error: unknown): number | undefined {
-  const code = error instanceof Error
-    ? /\((\d{3})\)$/.exec(error.message)?.[1]
-    : undefined;
+  const code = error instanceof Error ? /\((\d{3})\)$/.exec(error.message)?.[1] : undefined;
   return code === undefined ? undefined : Number(code);
 }
 
@@ -59,8 +57,7 @@ export function channelError(thrown: unknown, what: string): RpcError {
   });
 }
 
-const CERTIFICATE =
-  /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH/i;
+const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH/i;
 const CERTIFICATE_TEXT = /certificate|UnknownIssuer|NotValidForName|tls: |ssl/i;
 
 /**

@@ -8,11 +8,7 @@ import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../errors.ts";
 import { backoffMs, pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import {
-  brokerText,
-  ConnectFailure,
-  connectFailure,
-} from "./connect_failure.ts";
+import { brokerText, ConnectFailure, connectFailure } from "./connect_failure.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
@@ -91,9 +87,7 @@ export class Connection {
 
   /** The live transport, with its session established. */
   get transport(): Transport | undefined {
-    return this.#state === "connected" || this.#state === "blocked"
-      ? this.#transport
-      : undefined;
+    return this.#state === "connected" || this.#state === "blocked" ? this.#transport : undefined;
   }
 
   /** The broker in use, or tried at present. */
@@ -157,9 +151,7 @@ export class Connection {
   /** Every broker is tried once before the first pause. */
   #waitMs(): number {
     const rounds = Math.floor(this.#failures / this.#options.brokers.length);
-    return this.#failures % this.#options.brokers.length === 0
-      ? backoffMs(rounds)
-      : 0;
+    return this.#failures % this.#options.brokers.length === 0 ? backoffMs(rounds) : 0;
   }
 
   /** Returns, or throws, when the connection is gone. */
@@ -245,9 +237,7 @@ async function establishWithin(
   try {
     return await Promise.race([established, gone]);
   } catch (error) {
-    throw error instanceof RpcError
-      ? new ConnectFailure(error, isFinal(error))
-      : error;
+    throw error instanceof RpcError ? new ConnectFailure(error, isFinal(error)) : error;
   } finally {
     clearTimeout(timer);
   }

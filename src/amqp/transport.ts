@@ -17,11 +17,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP, type Socket } from "node:net";
 import { nextTick } from "node:process";
-import {
-  type AMQPChannel,
-  AMQPClient,
-  type AMQPMessage,
-} from "@cloudamqp/amqp-client";
+import { type AMQPChannel, AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-client";
 type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
 
 import type { BrokerUrl } from "./broker_url.ts";
@@ -322,9 +318,7 @@ export class Transport extends AMQPClient {
 
   /** Says goodbye and closes; at once if the broker doesn't answer. */
   override close(reason = "", code = 200): Promise<void> {
-    this.#goodbye ??= this.closed
-      ? this.gone.then(() => {})
-      : this.#sayGoodbye(reason, code);
+    this.#goodbye ??= this.closed ? this.gone.then(() => {}) : this.#sayGoodbye(reason, code);
     return this.#goodbye;
   }
 

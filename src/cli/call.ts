@@ -8,19 +8,10 @@ import { checkArgument } from "../fibonacci/argument.ts";
 import { FibonacciClient } from "../fibonacci/client.ts";
 import type { RpcClientOptions } from "../rpc/client_options.ts";
 import type { EndSignal, Environment } from "./environment.ts";
-import {
-  EXIT_BY_ERROR,
-  EXIT_BY_SIGNAL,
-  EXIT_OK,
-  EXIT_USAGE,
-} from "./exit_codes.ts";
+import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { inOrder } from "./in_order.ts";
 import { readLines } from "./lines.ts";
-import {
-  type CallOutcome,
-  type OutputFormat,
-  ResultWriter,
-} from "./result_writer.ts";
+import { type CallOutcome, type OutputFormat, ResultWriter } from "./result_writer.ts";
 
 /** The argument that stands for the lines of standard input. */
 const STDIN = "-";

@@ -55,9 +55,7 @@ export function warnOfPassword(
   urls: readonly string[] | undefined,
 ): void {
   if (urls === undefined) return;
-  const secret = parseBrokerUrls(urls).some((url) =>
-    url.hasPassword && url.password !== "guest"
-  );
+  const secret = parseBrokerUrls(urls).some((url) => url.hasPassword && url.password !== "guest");
   if (!secret) return;
   stderr.write(
     "fibrpc: warning: the password in --url is visible in the process list; set FIBRPC_URL instead\n",
@@ -76,9 +74,7 @@ export function fromEnvironment<Value>(
     return parse(text);
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
-    const message = `${name}=${
-      JSON.stringify(text)
-    } is invalid. ${error.message}`;
+    const message = `${name}=${JSON.stringify(text)} is invalid. ${error.message}`;
     throw new RpcError("invalid_argument", message);
   }
 }

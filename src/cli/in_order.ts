@@ -56,8 +56,7 @@ export async function inOrder<Input, Result>(
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  const woken = () =>
-    Promise.race([aborted, new Promise<void>((resolve) => wake = resolve)]);
+  const woken = () => Promise.race([aborted, new Promise<void>((resolve) => wake = resolve)]);
 
   const iterator = inputs[Symbol.asyncIterator]();
   while (!signal.aborted) {

@@ -46,9 +46,7 @@ export async function configureLogging(
   options: LogOptions,
   defaultLevel: LogLevel,
 ): Promise<void> {
-  const lowestLevel = options.quiet
-    ? "error"
-    : options.logLevel ?? defaultLevel;
+  const lowestLevel = options.quiet ? "error" : options.logLevel ?? defaultLevel;
   const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
   const formatter = format === "json" ? json : text;
   const sink = (record: LogRecord) => void stderr.write(formatter(record));

@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  Argument,
-  Command,
-  CommanderError,
-  Option,
-} from "@commander-js/extra-typings";
+import { Argument, Command, CommanderError, Option } from "@commander-js/extra-typings";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_MAX_N } from "../fibonacci/server.ts";
@@ -24,11 +19,7 @@ import {
 } from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
-import {
-  configureLogging,
-  logFormatOption,
-  logLevelOption,
-} from "./logging.ts";
+import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
 import { OUTPUT_FORMATS } from "./result_writer.ts";
 import { serve } from "./serve.ts";
 import { duration, wholeNumber } from "./values.ts";
@@ -157,8 +148,7 @@ function build(environment: Environment, exit: (code: number) => void) {
       if (!options.quiet) warnOfPassword(environment, options.url);
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
-      const { connectTimeout: connectTimeoutMs, reply, requireServer, output } =
-        options;
+      const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;
       exit(
         await call(environment, numbers, {
           ...connectOptions(environment, options, "call"),

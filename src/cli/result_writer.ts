@@ -96,9 +96,7 @@ export class ResultWriter {
 function toJson({ text, value, error, ms }: CallOutcome): string {
   const trimmed = text.trim();
   // A number literal with all its digits, where it is one: JSON sets no limit.
-  const digits = /^\d+$/.test(trimmed)
-    ? trimmed.replace(/^0+(?=\d)/, "")
-    : JSON.stringify(text);
+  const digits = /^\d+$/.test(trimmed) ? trimmed.replace(/^0+(?=\d)/, "") : JSON.stringify(text);
   const result = error === undefined
     ? `"value":"${value}"`
     : `"error":${JSON.stringify({ code: error.code, message: error.message })}`;

@@ -5,18 +5,10 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../errors.ts";
-import {
-  FibonacciServer,
-  type FibonacciServerOptions,
-} from "../fibonacci/server.ts";
+import { FibonacciServer, type FibonacciServerOptions } from "../fibonacci/server.ts";
 import { DEFAULT_QUEUE } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
-import {
-  EXIT_BY_ERROR,
-  EXIT_BY_SIGNAL,
-  EXIT_FAILURE,
-  EXIT_OK,
-} from "./exit_codes.ts";
+import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK } from "./exit_codes.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 

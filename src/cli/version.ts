@@ -8,8 +8,6 @@ import config from "../../deno.json" with { type: "json" };
 
 /** Such as `0.1.0 (deno 2.9.6)`. */
 export function version(): string {
-  const base = (["bun", "deno", "node"] as const).find((name) =>
-    versions[name] !== undefined
-  );
+  const base = (["bun", "deno", "node"] as const).find((name) => versions[name] !== undefined);
   return `${config.version} (${base} ${versions[base!]})`;
 }

@@ -55,15 +55,6 @@ export function decodeArgument(
 }
 
 /**
- * Parses n by the rules of {@linkcode decodeArgument}.
- *
- * @throws `RpcError` as {@linkcode decodeArgument} does.
- */
-export function parseArgument(text: string, options: ArgumentOptions): number {
-  return decodeArgument(new TextEncoder().encode(text), options);
-}
-
-/**
  * Checks an argument before it is sent, by the rules of
  * {@linkcode decodeArgument}. Only the server knows the largest n.
  *
@@ -115,27 +106,12 @@ function excerpt(body: Uint8Array): string {
     if (body.length > SHOWN_BYTES) shown.push("...");
     return `a body of ${body.length} bytes that are not UTF-8 (${shown.join(" ")})`;
   }
-  if (isWhole) return escape(quote(text));
-  return `${escape(quote(text.slice(0, SHOWN_CHARS)))}... (${body.length} bytes)`;
+  if (isWhole) return quote(text);
+  return `${quote(text.slice(0, SHOWN_CHARS))}... (${body.length} bytes)`;
 }
 
 /** @throws `TypeError` if `bytes` are not UTF-8, or end within a character of a whole text. */
 function decode(bytes: Uint8Array, isWhole = true): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
     .decode(bytes, { stream: !isWhole });
-}
-
-/**
- * Escapes, as JSON may, what `JSON.stringify` leaves as it is and a terminal
- * or a log could act on: control and format characters and line separators.
- */
-function escape(json: string): string {
-  return json.replace(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
-    (character) =>
-      Array.from(
-        { length: character.length },
-        (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
-      ).join(""),
-  );
 }

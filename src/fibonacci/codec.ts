@@ -31,8 +31,7 @@ export const fibonacciClientCodec: RpcClientCodec<string, string> = {
     }
     return envelope.response;
   },
-  describe: (digits) =>
-    `fib(${digits.length > 20 ? `${digits.slice(0, 20)}...` : digits})`,
+  describe: (digits) => `fib(${digits.length > 20 ? `${digits.slice(0, 20)}...` : digits})`,
 };
 
 /**

@@ -67,12 +67,8 @@ function explain(queue: QueueInspection | undefined): string {
   if (queue?.found === false) return `: the queue is gone ${START_ONE}`;
   if (queue?.found !== true) return "";
   const { consumers, messages } = queue;
-  const facts = `: ${count(consumers, "consumer")}, ${
-    count(messages, "message")
-  } waiting`;
-  return consumers === 0
-    ? `${facts} (is a server running? start one with "fibrpc serve")`
-    : facts;
+  const facts = `: ${count(consumers, "consumer")}, ${count(messages, "message")} waiting`;
+  return consumers === 0 ? `${facts} (is a server running? start one with "fibrpc serve")` : facts;
 }
 
 function count(number: number, noun: string): string {

@@ -3,16 +3,8 @@
  *
  * @module
  */
-import {
-  channelError,
-  REPLY_CODE,
-  replyCodeOf,
-} from "../amqp/connect_failure.ts";
-import {
-  Connection,
-  type ConnectionState,
-  type Session,
-} from "../amqp/connection.ts";
+import { channelError, REPLY_CODE, replyCodeOf } from "../amqp/connect_failure.ts";
+import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
@@ -23,14 +15,7 @@ import {
   isErrorReply,
   TRANSIENT,
 } from "../protocol.ts";
-import {
-  cancelled,
-  closed,
-  expired,
-  noConsumer,
-  noQueue,
-  outcomeUnknown,
-} from "./call_errors.ts";
+import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
   type CallOptions,
   resolveClientOptions,
@@ -188,8 +173,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     reject: (error: RpcError) => void,
   ): void {
     if (this.#closed) throw closed();
-    const { timeoutMs = this.#options.timeoutMs, signal, idempotent = true } =
-      options;
+    const { timeoutMs = this.#options.timeoutMs, signal, idempotent = true } = options;
     checkTimeout("timeoutMs", timeoutMs);
     const label = this.#codec.describe(request);
     if (signal?.aborted) throw cancelled(label, signal);

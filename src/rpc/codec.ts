@@ -28,6 +28,4 @@ export interface RpcServerCodec<Request, Response> {
 
 /** Encodes and decodes the requests and responses of one service. */
 export interface RpcCodec<Request, Response>
-  extends
-    RpcClientCodec<Request, Response>,
-    RpcServerCodec<Request, Response> {}
+  extends RpcClientCodec<Request, Response>, RpcServerCodec<Request, Response> {}

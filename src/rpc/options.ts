@@ -85,9 +85,7 @@ export function resolveConnectOptions(
   if (bytes === 0 || bytes > MAX_SHORT_STRING_BYTES) {
     throw new RpcError(
       "invalid_argument",
-      `queue ${
-        quote(queue)
-      } is not between 1 and ${MAX_SHORT_STRING_BYTES} bytes long`,
+      `queue ${quote(queue)} is not between 1 and ${MAX_SHORT_STRING_BYTES} bytes long`,
     );
   }
   return {

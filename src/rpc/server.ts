@@ -6,24 +6,11 @@
 import { getLogger } from "@logtape/logtape";
 import { Acknowledger } from "../amqp/acknowledger.ts";
 import { channelError } from "../amqp/connect_failure.ts";
-import {
-  Connection,
-  type ConnectionState,
-  type Session,
-} from "../amqp/connection.ts";
-import {
-  ensureQueue,
-  type QueueType,
-  TransientRefused,
-} from "../amqp/queue.ts";
+import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
+import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
 import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
-import {
-  CONTENT_TYPE_TEXT,
-  encodeError,
-  MAX_BODY_BYTES,
-  TRANSIENT,
-} from "../protocol.ts";
+import { CONTENT_TYPE_TEXT, encodeError, MAX_BODY_BYTES, TRANSIENT } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
 import { ReceivedRequest } from "./request.ts";
 import {
@@ -116,9 +103,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   /** The state of the connection; `idle` before the start. */
   get state(): ConnectionState | "idle" {
-    return this.#closing !== undefined
-      ? "closed"
-      : this.#connection?.state ?? "idle";
+    return this.#closing !== undefined ? "closed" : this.#connection?.state ?? "idle";
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */
@@ -355,9 +340,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
         ...properties,
         correlationId: correlationId!,
       })
-      .catch((error) =>
-        logger.error("a reply could not be sent: {error}", { error })
-      );
+      .catch((error) => logger.error("a reply could not be sent: {error}", { error }));
     session.acknowledger.ack(request.message.deliveryTag);
     this.#settle(session, request);
   }
@@ -444,9 +427,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 function checkSize(body: string | Uint8Array): void {
   // A string's UTF-8 is at most three times as long: mostly no need to encode it.
   if (body.length * 3 <= MAX_BODY_BYTES) return;
-  const bytes = typeof body === "string"
-    ? new TextEncoder().encode(body).length
-    : body.length;
+  const bytes = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
   if (bytes <= MAX_BODY_BYTES) return;
   throw new RpcError(
     "resource_exhausted",
@@ -455,7 +436,5 @@ function checkSize(body: string | Uint8Array): void {
 }
 
 function stackOf(thrown: unknown): string {
-  return thrown instanceof Error
-    ? thrown.stack ?? String(thrown)
-    : String(thrown);
+  return thrown instanceof Error ? thrown.stack ?? String(thrown) : String(thrown);
 }

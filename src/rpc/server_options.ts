@@ -104,9 +104,7 @@ export function resolveServerOptions(
   if (!QUEUE_TYPES.includes(queueType)) {
     throw new RpcError(
       "invalid_argument",
-      `queueType ${JSON.stringify(queueType)} is not one of ${
-        QUEUE_TYPES.join(", ")
-      }`,
+      `queueType ${JSON.stringify(queueType)} is not one of ${QUEUE_TYPES.join(", ")}`,
     );
   }
   checkInteger("prefetch", prefetch, 1, MAX_PREFETCH);

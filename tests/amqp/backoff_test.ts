@@ -1,0 +1,25 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { backoffMs, pause } from "../../src/amqp/backoff.ts";
+
+Deno.test("backoffMs: its bound doubles from 100 ms to 10 s", () => {
+  const bounds = [1, 2, 3, 7, 8, 100, 2000].map((failures) => backoffMs(failures, 1));
+  assertEquals(bounds, [100, 200, 400, 6400, 10_000, 10_000, 10_000]);
+});
+
+Deno.test("backoffMs: is any share of its bound", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 50 }), fc.double({ min: 0, max: 1 }), (n, random) => {
+      assertEquals(backoffMs(n, random), random * backoffMs(n, 1));
+    }),
+  );
+});
+
+Deno.test("pause: ends early when the signal aborts, and leaves no timer", async () => {
+  const controller = new AbortController();
+  const paused = pause(1_000_000, controller.signal);
+  controller.abort();
+  await paused;
+  await pause(1_000_000, controller.signal);
+  await pause(0, new AbortController().signal);
+});

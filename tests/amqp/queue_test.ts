@@ -1,0 +1,55 @@
+import { assertEquals } from "@std/assert";
+import { BrokerUrl } from "../../src/amqp/broker_url.ts";
+import { ensureQueue, inspectQueue, type QueueType } from "../../src/amqp/queue.ts";
+import { Transport } from "../../src/amqp/transport.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+
+const broker = await sharedBroker();
+
+async function open(): Promise<Transport & AsyncDisposable> {
+  const transport = await Transport.open(
+    new BrokerUrl(broker.url),
+    { name: "queue test", heartbeatSeconds: 0 },
+    10_000,
+    new AbortController().signal,
+  );
+  return Object.assign(transport, { [Symbol.asyncDispose]: () => transport.close() });
+}
+
+Deno.test("inspectQueue: tells whether it exists, its consumers and its messages", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using transport = await open();
+  const queue = uniqueQueue("inspect");
+  assertEquals(await inspectQueue(transport, queue), { found: false });
+  await peer.declare(queue);
+  await peer.send(queue, "1");
+  assertEquals(await inspectQueue(transport, queue), { found: true, consumers: 0, messages: 1 });
+});
+
+Deno.test("ensureQueue: declares each type, then finds it whatever is asked for", async () => {
+  await using transport = await open();
+  const types: QueueType[] = ["transient", "classic", "quorum"];
+  for (const type of types) {
+    const queue = uniqueQueue("ensure");
+    assertEquals(await ensureQueue(transport, queue, type), type);
+    for (const other of types) assertEquals(await ensureQueue(transport, queue, other), "found");
+    await (await transport.openChannel()).queueDelete(queue);
+  }
+});
+
+Deno.test("ensureQueue: servers that declare it differently at once all get it", async () => {
+  const transports = await Promise.all(Array.from({ length: 6 }, open));
+  try {
+    for (let round = 0; round < 5; round++) {
+      const queue = uniqueQueue("race");
+      const types: QueueType[] = ["transient", "classic", "transient"];
+      const results = await Promise.all(
+        transports.map((transport, i) => ensureQueue(transport, queue, types[i % 3]!)),
+      );
+      assertEquals(results.every((result) => result === "found" || types.includes(result)), true);
+    }
+  } finally {
+    await Promise.all(transports.map((transport) => transport.close()));
+  }
+});
