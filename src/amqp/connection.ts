@@ -121,28 +121,29 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    const giveUpAt = performance.now() +
-      (this.#options.firstConnectWithinMs ?? Infinity);
+    const giveUpAt = performance.now() + (this.#options.firstConnectWithinMs ?? Infinity);
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        await this.#connectOnce(giveUpAt - performance.now());
+        const transport = await this.#open(giveUpAt - performance.now());
+        const reason = await this.#use(transport);
+        this.#failures += 1;
+        this.#lastReason = brokerText(reason);
       } catch (thrown) {
         if (signal.aborted) break;
         const failure = connectFailure(this.broker, thrown);
         this.#failures += 1;
         this.#turn += 1;
-        this.#lastReason = brokerText(failure.error);
-        logger.debug("{reason}", { reason: this.#lastReason });
-        const waitMs = this.#waitMs();
-        const outOfTime = performance.now() + waitMs >= giveUpAt;
-        if (!this.#everConnected && (failure.final || outOfTime)) {
+        this.#lastReason = failure.message;
+        if (!this.#everConnected && (failure.final || performance.now() >= giveUpAt)) {
           this.#opened.reject(failure.error);
           break;
         }
-        this.#setState("connecting", this.#lastReason);
-        await pause(waitMs, signal);
       }
+      if (signal.aborted) break;
+      this.#setState("connecting", this.#lastReason);
+      // Not beyond the end: the last attempt is made there.
+      await pause(Math.min(this.#waitMs(), giveUpAt - performance.now()), signal);
     }
     this.#opened.reject(new RpcError("cancelled", "the connection was closed"));
     this.#setState("closed");
@@ -154,47 +155,44 @@ export class Connection {
     return this.#failures % this.#options.brokers.length === 0 ? backoffMs(rounds) : 0;
   }
 
-  /** Returns, or throws, when the connection is gone. */
-  async #connectOnce(leftMs: number): Promise<void> {
-    const { signal } = this.#closing;
+  #open(leftMs: number): Promise<Transport> {
     const { connectTimeoutMs, heartbeatSeconds } = this.#options;
     const { broker } = this;
-    const timeoutMs = Math.max(Math.min(connectTimeoutMs, leftMs), 1);
-    const transport = await Transport.open(
+    return Transport.open(
       broker,
-      {
-        ...this.#options,
-        heartbeatSeconds: broker.heartbeatSeconds ?? heartbeatSeconds,
-      },
-      timeoutMs,
-      signal,
+      { ...this.#options, heartbeatSeconds: broker.heartbeatSeconds ?? heartbeatSeconds },
+      Math.max(Math.min(connectTimeoutMs, leftMs), 1),
+      this.#closing.signal,
     );
+  }
+
+  /**
+   * Sets up a session, and another where one ends while the transport lives.
+   *
+   * @returns Why the transport is gone.
+   * @throws What kept the first session from being established.
+   */
+  async #use(transport: Transport): Promise<Error> {
+    const { signal } = this.#closing;
     transport.onblocked = (reason) => this.#setState("blocked", reason);
     transport.onunblocked = () => this.#setState("connected");
     const goodbye = () => void transport.close();
     signal.addEventListener("abort", goodbye, { once: true });
     try {
-      signal.throwIfAborted();
       while (true) {
-        const session = await establishWithin(
-          this.#options.establish(transport),
-          transport,
-          connectTimeoutMs,
-        );
+        signal.throwIfAborted();
+        const session = await this.#establish(transport);
         this.#transport = transport;
         this.#everConnected = true;
         this.#lastReason = undefined;
-        const since = performance.now();
-        this.#setState(
-          transport.blocked === undefined ? "connected" : "blocked",
-        );
+        this.#setState(transport.blocked === undefined ? "connected" : "blocked");
         this.#opened.resolve();
+        const since = performance.now();
         const reason = await Promise.race([transport.gone, session.ended]);
         this.#lostAt = performance.now();
         if (this.#lostAt - since >= STABLE_MS) this.#failures = 0;
-        if (transport.closed) throw reason;
-        // The set-up ended alone. What is under way on its old channel can
-        // still be finished there.
+        if (transport.closed) return reason;
+        // What is under way on the session's old channel can still be finished there.
         this.#failures += 1;
         this.#lastReason = brokerText(reason);
         this.#setState("connecting", this.#lastReason);
@@ -208,42 +206,46 @@ export class Connection {
     }
   }
 
+  async #establish(transport: Transport): Promise<Session> {
+    const { connectTimeoutMs, establish } = this.#options;
+    const timer = setTimeout(
+      () => transport.destroy(new Error(`no answer within ${connectTimeoutMs} ms`)),
+      connectTimeoutMs,
+    );
+    const lost = transport.gone.then((reason) => Promise.reject(reason));
+    lost.catch(() => {}); // It will be lost some time, long after the race.
+    try {
+      return await Promise.race([establish(transport), lost]);
+    } catch (error) {
+      throw error instanceof RpcError
+        ? new ConnectFailure(error, error.code !== "unavailable")
+        : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #setState(state: ConnectionState, reason?: string): void {
     if (state === "blocked") this.#lastReason = reason;
     if (state === this.#state && reason === undefined) return;
+    this.#log(state, reason);
     this.#state = state;
     const broker = String(this.broker);
-    this.#options.onStateChange?.({
-      state,
-      broker,
-      ...(reason === undefined ? {} : { reason }),
-    });
+    this.#options.onStateChange?.({ state, broker, ...(reason === undefined ? {} : { reason }) });
   }
-}
 
-async function establishWithin(
-  established: Promise<Session>,
-  transport: Transport,
-  timeoutMs: number,
-): Promise<Session> {
-  const timer = setTimeout(
-    () => transport.destroy(new Error(`no answer within ${timeoutMs} ms`)),
-    timeoutMs,
-  );
-  const gone = transport.gone.then((reason) => {
-    throw reason;
-  });
-  gone.catch(() => {});
-  try {
-    return await Promise.race([established, gone]);
-  } catch (error) {
-    throw error instanceof RpcError ? new ConnectFailure(error, isFinal(error)) : error;
-  } finally {
-    clearTimeout(timer);
+  #log(state: ConnectionState, reason: string | undefined): void {
+    const broker = String(this.broker);
+    if (state === "connected") {
+      logger.debug("connected to {broker}", { broker });
+    } else if (state === "blocked") {
+      logger.warn("{broker} takes no messages: {reason}", { broker, reason });
+    } else if (state === "connecting" && this.#state !== "connecting") {
+      logger.warn("lost {broker}: {reason}; reconnecting", { broker, reason });
+    } else if (state === "connecting") {
+      // At first, and then ever less often.
+      const isRare = (this.#failures & (this.#failures - 1)) === 0;
+      logger[isRare ? "warn" : "debug"]("{reason}; trying again", { reason });
+    }
   }
-}
-
-/** A refusal that trying again won't change. */
-function isFinal(error: RpcError): boolean {
-  return error.code !== "unavailable";
 }

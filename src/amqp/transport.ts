@@ -10,7 +10,7 @@
  *   have settled, so that nothing waits longer than the turn itself, where
  *   `setImmediate` would cost a lone call 0.2 ms.
  * - Liveness both ways: see `liveness.ts`.
- * - A frame that can't be read costs its message, not the process.
+ * - Headers the library can't read cost the headers, not the process.
  *
  * @module
  */
@@ -61,7 +61,13 @@ const SENT_FRAME_MAX = 4_096;
 const BATCH_BYTES = 65_536;
 
 /** AMQP 0-9-1, section 4.2.3. */
-const FRAME_TYPE = { HEADER: 2, BODY: 3, HEARTBEAT: 8, END: 206 } as const;
+const FRAME_TYPE = { HEADER: 2, HEARTBEAT: 8, END: 206 } as const;
+
+/** Where a content header frame's property flags are: AMQP 0-9-1, section 4.2.6.1. */
+const FLAGS_OFFSET = 19;
+
+/** The flags of the properties up to `headers`, in their order. */
+const FLAG = { CONTENT_TYPE: 0x8000, CONTENT_ENCODING: 0x4000, HEADERS: 0x2000 } as const;
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -72,8 +78,6 @@ const SENT: Promise<void> = Promise.resolve();
 export class Transport extends AMQPClient {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
-  /** Called with the channel's number, instead of a consumer, for a delivery whose properties can't be read. */
-  onUnreadable: (channel: number, cause: unknown) => void = () => {};
   /** Called before a turn's frames are written, to add to them. */
   readonly beforeFlush: Set<() => void> = new Set();
 
@@ -86,8 +90,6 @@ export class Transport extends AMQPClient {
   #batched = 0;
   #flushScheduled = false;
   #socket: Socket | undefined;
-  /** Channels whose present delivery could not be read. */
-  readonly #unreadable = new Set<number>();
 
   private constructor(
     broker: BrokerUrl,
@@ -161,10 +163,10 @@ export class Transport extends AMQPClient {
         await transport.connect();
         return transport;
       } catch (error) {
-        failure = transport.#reason ?? error;
-        transport.destroy(failure as Error);
+        transport.destroy(error as Error);
         // An AMQP refusal is the broker's word: its other addresses would say the same.
-        if (transport.#refused) break;
+        if (transport.#refused) throw transport.#reason;
+        failure ??= transport.#reason;
       } finally {
         clearTimeout(timer);
         signal.removeEventListener("abort", abort);
@@ -247,20 +249,12 @@ export class Transport extends AMQPClient {
 
   /** The library calls this with one whole frame at a time. */
   protected override parseFrames(view: AMQPView): void {
-    const type = view.getUint8(0);
-    const channel = view.getUint16(1);
-    if (type === FRAME_TYPE.BODY && this.#unreadable.has(channel)) return;
-    this.#unreadable.delete(channel);
     try {
       super.parseFrames(view);
     } catch (error) {
-      if (type !== FRAME_TYPE.HEADER) throw error;
-      // A table the library can't read, say one nested too deep. The body that
-      // follows is skipped here: without its message the library would take
-      // the bytes in it for frames.
-      this.#unreadable.add(channel);
-      // In the order of the deliveries before it, which take a microtask.
-      queueMicrotask(() => this.onUnreadable(channel, error));
+      const readable = withoutHeaders(view);
+      if (readable === undefined) throw error;
+      super.parseFrames(readable);
     }
   }
 
@@ -343,4 +337,30 @@ async function addressesOf(host: string): Promise<string[]> {
   if (host === "localhost") return LOOPBACK;
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
+}
+
+/**
+ * A copy of a content header frame without its headers table: what can be
+ * done with a message whose table the library can't read, because it is
+ * nested too deep or holds a type it doesn't know. RabbitMQ passes both on.
+ *
+ * @returns `undefined` if `view` is no such frame.
+ */
+function withoutHeaders(view: AMQPView): AMQPView | undefined {
+  if (view.getUint8(0) !== FRAME_TYPE.HEADER) return undefined;
+  const flags = view.getUint16(FLAGS_OFFSET);
+  if ((flags & FLAG.HEADERS) === 0) return undefined;
+  let table = FLAGS_OFFSET + 2;
+  if (flags & FLAG.CONTENT_TYPE) table += 1 + view.getUint8(table);
+  if (flags & FLAG.CONTENT_ENCODING) table += 1 + view.getUint8(table);
+  const afterTable = table + 4 + view.getUint32(table);
+  const frame = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const copy = new Uint8Array(frame.length - (afterTable - table));
+  copy.set(frame.subarray(0, table));
+  copy.set(frame.subarray(afterTable), table);
+  const result = new (view.constructor as new (buffer: ArrayBuffer) => AMQPView)(copy.buffer);
+  const FRAME_OVERHEAD = 8;
+  result.setUint32(3, copy.length - FRAME_OVERHEAD);
+  result.setUint16(FLAGS_OFFSET, flags & ~FLAG.HEADERS);
+  return result;
 }

@@ -51,15 +51,13 @@ export function connectOptions(
 
 /** Warns of a password that other users of this host can read in the process list. */
 export function warnOfPassword(
-  { stderr }: Environment,
   urls: readonly string[] | undefined,
+  warn: (text: string) => void,
 ): void {
   if (urls === undefined) return;
   const secret = parseBrokerUrls(urls).some((url) => url.hasPassword && url.password !== "guest");
   if (!secret) return;
-  stderr.write(
-    "fibrpc: warning: the password in --url is visible in the process list; set FIBRPC_URL instead\n",
-  );
+  warn("the password in --url is visible in the process list; set FIBRPC_URL instead");
 }
 
 /** The value of an environment variable, read as an option's would be; empty is unset. */

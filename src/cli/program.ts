@@ -4,6 +4,7 @@
  * @module
  */
 import { Argument, Command, CommanderError, Option } from "@commander-js/extra-typings";
+import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_MAX_N } from "../fibonacci/server.ts";
@@ -97,7 +98,7 @@ function build(environment: Environment, exit: (code: number) => void) {
     .option("--quiet", "log errors only")
     .action(async (options) => {
       await configureLogging(environment, options, "info");
-      warnOfPassword(environment, options.url);
+      warnOfPassword(options.url, (text) => getLogger(["fibrpc", "serve"]).warn(text));
       const { prefetch, maxN, queueType } = options;
       exit(
         await serve(environment, {
@@ -140,12 +141,14 @@ function build(environment: Environment, exit: (code: number) => void) {
       ).default("text" as const),
     )
     .addOption(heartbeatOption())
-    .addOption(logLevelOption("warning"))
+    .addOption(logLevelOption("error"))
     .addOption(logFormatOption())
     .option("--quiet", "tell failures by the exit code only")
     .action(async (numbers, options) => {
-      await configureLogging(environment, options, "warning");
-      if (!options.quiet) warnOfPassword(environment, options.url);
+      await configureLogging(environment, options, "error");
+      if (!options.quiet) {
+        warnOfPassword(options.url, (text) => stderr.write(`fibrpc: warning: ${text}\n`));
+      }
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
       const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;

@@ -10,8 +10,15 @@ import { Connection, type ConnectionState, type Session } from "../amqp/connecti
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
 import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
-import { CONTENT_TYPE_TEXT, encodeError, MAX_BODY_BYTES, TRANSIENT } from "../protocol.ts";
+import {
+  CONTENT_TYPE_TEXT,
+  DIRECT_REPLY_TO,
+  encodeError,
+  MAX_BODY_BYTES,
+  TRANSIENT,
+} from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
+import { ReplyProbe } from "./reply_probe.ts";
 import { ReceivedRequest } from "./request.ts";
 import {
   resolveServerOptions,
@@ -41,8 +48,6 @@ interface ServerSession extends Session {
   readonly open: Set<ReceivedRequest>;
   /** Replies that wait until the broker takes messages again. */
   readonly held: (() => void)[];
-  /** The last delivery tag; they count up from 1. */
-  lastTag: number;
   /** Its deliveries are out of reach, and come again on another one. */
   lost: boolean;
 }
@@ -68,6 +73,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #handler: RpcHandler<Request, Response>;
   readonly #options: ReturnType<typeof resolveServerOptions>;
   readonly #work = new WorkQueue();
+  readonly #probe: ReplyProbe;
   readonly #stats: RpcServerStats = {
     requests: 0,
     responses: 0,
@@ -99,6 +105,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     this.#options = resolveServerOptions(options);
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
+    this.#probe = new ReplyProbe(this.#options);
   }
 
   /** The state of the connection; `idle` before the start. */
@@ -172,12 +179,8 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       acknowledger: new Acknowledger(transport, channel),
       open: new Set(),
       held: [],
-      lastTag: 0,
       lost: false,
       ended: transport.gone, // Until it consumes.
-    };
-    transport.onUnreadable = (id, cause) => {
-      if (id === channel.id) this.#onUnreadable(session, cause);
     };
     try {
       await channel.basicQos(this.#options.prefetch);
@@ -240,23 +243,10 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #onRequest(session: ServerSession, message: AMQPMessage): void {
-    session.lastTag = message.deliveryTag;
     this.#stats.requests += 1;
     const request = new ReceivedRequest(message, session.transport.receivedAt);
     session.open.add(request);
     this.#work.push(() => this.#serve(session, request));
-  }
-
-  /** A delivery without properties: its tag is the one after the last. */
-  #onUnreadable(session: ServerSession, cause: unknown): void {
-    session.lastTag += 1;
-    this.#stats.requests += 1;
-    this.#reject(
-      session,
-      session.lastTag,
-      "its properties can't be read",
-      cause,
-    );
   }
 
   #serve(session: ServerSession, request: ReceivedRequest): void {
@@ -273,6 +263,28 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       this.#settle(session, request);
       return;
     }
+    if (request.redelivered && request.message.properties.replyTo!.startsWith(DIRECT_REPLY_TO)) {
+      // It may be what cost the connection it came by before.
+      this.#startIfHeard(session, request);
+    } else {
+      this.#start(session, request);
+    }
+  }
+
+  async #startIfHeard(session: ServerSession, request: ReceivedRequest): Promise<void> {
+    const { replyTo } = request.message.properties;
+    const isHeard = await this.#probe.check(session.transport.broker, replyTo!);
+    if (session.lost) return;
+    if (isHeard === false) {
+      this.#reject(session, request.message.deliveryTag, "nobody listens at its reply_to");
+      this.#settle(session, request);
+    } else {
+      this.#work.push(() => this.#start(session, request));
+    }
+  }
+
+  #start(session: ServerSession, request: ReceivedRequest): void {
+    if (session.lost) return;
     try {
       const body = request.message.body ?? new Uint8Array();
       const result = this.#handler(this.#codec.decodeRequest(body), request);
@@ -353,12 +365,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  #reject(
-    session: ServerSession,
-    tag: number,
-    reason: string,
-    cause?: unknown,
-  ): void {
+  #reject(session: ServerSession, tag: number, reason: string): void {
     this.#stats.rejected += 1;
     session.acknowledger.reject(tag, false);
     const now = performance.now();
@@ -369,7 +376,6 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       {
         rejected: this.#stats.rejected,
         reason,
-        ...(cause === undefined ? {} : { cause: String(cause) }),
       },
     );
   }
@@ -402,7 +408,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
     await this.#drained(started + this.#options.drainTimeoutMs);
     const unanswered = this.pending;
-    await this.#connection?.close();
+    await Promise.all([this.#connection?.close(), this.#probe.close()]);
     this.#closed.resolve();
     return unanswered;
   }
