@@ -8,14 +8,15 @@
  * tutorial's service on them.
  *
  * @example A server and a call
- * ```ts ignore
+ * ```ts
  * import { FibonacciClient, FibonacciServer } from "@fibrpc/fibrpc";
  *
- * await using server = new FibonacciServer();
- * await server.start();
- *
- * await using client = new FibonacciClient();
- * console.log(await client.fibonacci(30, { timeoutMs: 5_000 })); // 832040n
+ * export async function serveAndCall(url: string): Promise<bigint> {
+ *   await using server = new FibonacciServer({ url });
+ *   await server.start();
+ *   await using client = new FibonacciClient({ url });
+ *   return await client.fibonacci(30, { timeoutMs: 5_000 }); // 832040n
+ * }
  * ```
  *
  * @module

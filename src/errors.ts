@@ -61,6 +61,8 @@ export class RpcError extends Error {
   readonly code: RpcErrorCode;
 
   /**
+   * Makes an error; to end a request with, throw it.
+   *
    * @param code What went wrong.
    * @param message What was tried, where, and what to do.
    * @param options `cause`: the error behind this one. It is never sent to a peer.

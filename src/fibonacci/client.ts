@@ -14,15 +14,21 @@ import type { RpcClientOptions } from "../rpc/client_options.ts";
  * An {@linkcode RpcClient} that calls for Fibonacci numbers.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { FibonacciClient } from "@fibrpc/fibrpc";
  *
- * await using client = new FibonacciClient({ url: "amqp://localhost" });
- * console.log(await client.fibonacci(30)); // 832040n
+ * export async function call(url: string): Promise<bigint> {
+ *   await using client = new FibonacciClient({ url });
+ *   return await client.fibonacci(30); // 832040n
+ * }
  * ```
  */
 export class FibonacciClient extends RpcClient<string, string> {
-  /** @param options Settings; all have defaults. */
+  /**
+   * Makes a client; it connects at the first call.
+   *
+   * @param options Settings; all have defaults.
+   */
   constructor(options: RpcClientOptions = {}) {
     super(fibonacciClientCodec, options);
   }

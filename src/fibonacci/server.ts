@@ -32,16 +32,21 @@ const MAX_MAX_N = 1_500_000_000;
  * An {@linkcode RpcServer} that computes Fibonacci numbers.
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { FibonacciServer } from "@fibrpc/fibrpc";
  *
- * await using server = new FibonacciServer({ url: "amqp://localhost", maxN: 100_000 });
- * await server.start();
- * await server.closed;
+ * export async function serve(url: string, signal: AbortSignal): Promise<void> {
+ *   await using server = new FibonacciServer({ url, maxN: 100_000 });
+ *   signal.addEventListener("abort", () => server.close());
+ *   await server.start();
+ *   await server.closed;
+ * }
  * ```
  */
 export class FibonacciServer extends RpcServer<number, string> {
   /**
+   * Makes a server; {@linkcode RpcServer.start} starts it.
+   *
    * @param options Settings; all have defaults.
    * @throws {RpcError} `invalid_argument` for a setting out of its range.
    */

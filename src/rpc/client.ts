@@ -69,11 +69,13 @@ interface ClientSession extends Session {
  * correlation id and what is left of their time, and each ends exactly once.
  *
  * @example A service of one's own
- * ```ts ignore
- * import { RpcClient } from "@fibrpc/fibrpc";
+ * ```ts
+ * import { RpcClient, type RpcClientCodec } from "@fibrpc/fibrpc";
  *
- * await using client = new RpcClient(codec, { queue: "my_service" });
- * const response = await client.call(request, { timeoutMs: 5_000 });
+ * export async function call(codec: RpcClientCodec<string, number>): Promise<number> {
+ *   await using client = new RpcClient(codec, { queue: "my_service" });
+ *   return await client.call("a request", { timeoutMs: 5_000 });
+ * }
  * ```
  */
 export class RpcClient<Request, Response> implements AsyncDisposable {
@@ -98,6 +100,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #burst = 0;
 
   /**
+   * Makes a client; it connects at the first call.
+   *
    * @param codec What the bodies mean.
    * @param options Settings; all have defaults.
    * @throws {RpcError} `invalid_argument` for a setting out of its range.
@@ -367,8 +371,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#end(call);
       this.#stats.responses += 1;
       call.resolve(response);
-    } catch (error) {
-      this.#fail(call, RpcError.from(error));
+    } catch (thrown) {
+      const { code, message, cause } = RpcError.from(thrown);
+      this.#fail(call, new RpcError(code, `${call.label} failed: ${message}`, { cause }));
     }
   }
 

@@ -58,12 +58,14 @@ interface ServerSession extends Session {
  * between leaves the request to another one.
  *
  * @example A service of one's own
- * ```ts ignore
- * import { RpcServer } from "@fibrpc/fibrpc";
+ * ```ts
+ * import { RpcServer, type RpcServerCodec } from "@fibrpc/fibrpc";
  *
- * await using server = new RpcServer(codec, (request) => answer(request), { queue: "my_service" });
- * await server.start();
- * await server.closed;
+ * export async function serve(codec: RpcServerCodec<string, number>): Promise<void> {
+ *   await using server = new RpcServer(codec, (text) => text.length, { queue: "my_service" });
+ *   await server.start();
+ *   await server.closed;
+ * }
  * ```
  */
 export class RpcServer<Request, Response> implements AsyncDisposable {
@@ -90,6 +92,8 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   #rejectionLoggedAt = -Infinity;
 
   /**
+   * Makes a server; {@linkcode RpcServer.start} starts it.
+   *
    * @param codec What the bodies mean.
    * @param handler Computes the responses.
    * @param options Settings; all have defaults.
