@@ -103,10 +103,8 @@ export function decodeError(
   const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
   const message = typeof body?.message === "string" ? body.message : quote(text);
   if (isRpcErrorCode(code)) return new RpcError(code, message);
-  return new RpcError(
-    "internal",
-    `the server failed with ${quote(String(code))}: ${message}`,
-  );
+  const unknown = typeof code === "string" ? quote(code) : "no code";
+  return new RpcError("internal", `the server failed with ${unknown}: ${message}`);
 }
 
 /** What the tutorials' own envelope holds. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { AMQPError } from "@cloudamqp/amqp-client";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 
@@ -37,6 +38,14 @@ export function replyCodeOf(error: unknown): number | undefined {
   return code === undefined ? undefined : Number(code);
 }
 
+/**
+ * An error of the library that may be kept as a cause: its own hold the whole
+ * client, password included, for every logger that looks into them.
+ */
+export function withoutClient(thrown: unknown): unknown {
+  return thrown instanceof AMQPError ? new Error(thrown.message) : thrown;
+}
+
 /** The broker's own words in an error of the library: without the library's preamble. */
 export function brokerText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
@@ -53,7 +62,7 @@ export function channelError(thrown: unknown, what: string): RpcError {
   const refused = replyCodeOf(thrown) === REPLY_CODE.ACCESS_REFUSED;
   const code = refused ? "permission_denied" : "unavailable";
   return new RpcError(code, `${what}: ${brokerText(thrown)}`, {
-    cause: thrown,
+    cause: withoutClient(thrown),
   });
 }
 
@@ -71,7 +80,7 @@ export function connectFailure(
   if (thrown instanceof ConnectFailure) return thrown;
   const text = brokerText(thrown);
   const fail = (code: RpcErrorCode, message: string, final: boolean) =>
-    new ConnectFailure(new RpcError(code, message, { cause: thrown }), final);
+    new ConnectFailure(new RpcError(code, message, { cause: withoutClient(thrown) }), final);
   switch (replyCodeOf(thrown)) {
     case REPLY_CODE.ACCESS_REFUSED:
       return fail(

@@ -102,7 +102,7 @@ export async function ensureQueue(
         );
       }
       if (wanted === "transient" && code === REPLY_CODE.INTERNAL_ERROR) {
-        throw new TransientRefused(brokerText(error), { cause: error });
+        throw new TransientRefused(brokerText(error));
       }
       throw error;
     }

@@ -5,8 +5,8 @@
  */
 
 /**
- * Yields the lines of each chunk together. Blank lines are left out; a last
- * line needs no newline.
+ * Yields the lines of each chunk together, without their LF or CRLF. Blank
+ * lines are left out; a last line needs no newline.
  */
 export async function* readLines(
   stream: AsyncIterable<Uint8Array>,
@@ -28,5 +28,5 @@ export async function* readLines(
 }
 
 function notBlank(lines: readonly string[]): readonly string[] {
-  return lines.filter((line) => line.trim() !== "");
+  return lines.filter((line) => line.trim() !== "").map((line) => line.replace(/\r$/, ""));
 }

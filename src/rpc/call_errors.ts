@@ -55,7 +55,7 @@ export function closed(): RpcError {
 }
 
 /** Not sent again, because its caller said that it must not be. */
-export function outcomeUnknown(place: CallPlace, cause: Error): RpcError {
+export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   return new RpcError(
     "unavailable",
     `outcome unknown: the connection was lost while ${place} was under way`,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { channelError, REPLY_CODE, replyCodeOf } from "../amqp/connect_failure.ts";
+import { channelError, REPLY_CODE, replyCodeOf, withoutClient } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
@@ -265,7 +265,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       if (refused) {
         this.#fail(call, channelError(reason, `can't send ${place}`));
       } else if (!call.idempotent) {
-        this.#fail(call, outcomeUnknown(place, reason));
+        this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
       }
     }
   }
@@ -344,7 +344,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       true,
     ).catch((error) => {
       // Closed meanwhile: the next session sends it. Otherwise it can't be encoded.
-      if (!session.channel.closed) this.#fail(call, RpcError.from(error));
+      if (!session.channel.closed) this.#fail(call, RpcError.from(withoutClient(error)));
     });
   }
 
