@@ -35,6 +35,15 @@ export const ERROR_TYPE = "error";
 /** The header of an error reply that holds its {@linkcode RpcError.code}. */
 export const ERROR_CODE_HEADER = "x-error-code";
 
+/**
+ * The header of a request that came back from a server that died: how often
+ * it was started since, and took its server with it.
+ */
+export const ATTEMPTS_HEADER = "x-fibrpc-attempts";
+
+/** What a request queue's name is followed by in that of its suspects: see `SuspectLane`. */
+export const SUSPECTS_SUFFIX = ".suspects";
+
 /** AMQP's delivery mode of messages that don't survive a restart of the broker. */
 export const TRANSIENT = 1;
 

@@ -68,6 +68,7 @@ const RACES = 5;
  * declares it.
  *
  * @param wanted How to declare it.
+ * @param args Its other arguments.
  * @returns `found`, or the type it was declared with: `quorum` where the
  * broker refuses transient queues.
  * @throws {RpcError} `permission_denied` if this user may not, or
@@ -77,13 +78,14 @@ export async function ensureQueue(
   transport: Transport,
   queue: string,
   wanted: QueueType,
+  args: Record<string, unknown> = {},
 ): Promise<QueueType | "found"> {
   for (let attempt = 1;; attempt++) {
     const { found } = await inspectQueue(transport, queue);
     if (found === true) return "found";
     const channel = await transport.openChannel();
     try {
-      await declare(channel, queue, wanted);
+      await declare(channel, queue, wanted, args);
       channel.close().catch(() => {});
       return wanted;
     } catch (error) {
@@ -93,13 +95,7 @@ export async function ensureQueue(
       if (code === REPLY_CODE.ACCESS_REFUSED) {
         // Not allowed to look nor to declare: consuming may still be allowed.
         if (found === "unknown") return "found";
-        throw new RpcError(
-          "permission_denied",
-          `can't declare ${queue}: ${brokerText(error)}`,
-          {
-            cause: error,
-          },
-        );
+        throw new RpcError("permission_denied", `can't declare ${queue}: ${brokerText(error)}`);
       }
       if (wanted === "transient" && code === REPLY_CODE.INTERNAL_ERROR) {
         throw new TransientRefused(brokerText(error));
@@ -119,10 +115,11 @@ async function declare(
   channel: AMQPChannel,
   queue: string,
   type: QueueType,
+  args: Record<string, unknown>,
 ): Promise<void> {
   await channel.queueDeclare(
     queue,
     { durable: type !== "transient", autoDelete: false, exclusive: false },
-    type === "quorum" ? { "x-queue-type": "quorum" } : {},
+    type === "quorum" ? { ...args, "x-queue-type": "quorum" } : args,
   );
 }

@@ -17,13 +17,18 @@
 import { lookup } from "node:dns/promises";
 import { isIP, type Socket } from "node:net";
 import { nextTick } from "node:process";
-import { type AMQPChannel, AMQPClient, type AMQPMessage } from "@cloudamqp/amqp-client";
+import {
+  type AMQPChannel,
+  AMQPClient,
+  type AMQPMessage,
+  type AMQPProperties,
+} from "@cloudamqp/amqp-client";
 type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
 
 import type { BrokerUrl } from "./broker_url.ts";
 import { Liveness } from "./liveness.ts";
 
-export type { AMQPChannel, AMQPMessage };
+export type { AMQPChannel, AMQPMessage, AMQPProperties };
 
 /** Certificates and keys for `amqps://`, in PEM. The server's name and chain are always verified. */
 export interface TlsOptions {

@@ -8,7 +8,7 @@ import { checkArgument } from "../fibonacci/argument.ts";
 import { FibonacciClient } from "../fibonacci/client.ts";
 import type { RpcClientOptions } from "../rpc/client_options.ts";
 import type { EndSignal, Environment } from "./environment.ts";
-import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
+import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { inOrder } from "./in_order.ts";
 import { readLines } from "./lines.ts";
 import { type CallOutcome, type OutputFormat, ResultWriter } from "./result_writer.ts";
@@ -68,7 +68,10 @@ export async function call(
     },
   });
   await Promise.all([client.close(), writer.flush()]);
-  return signalled === undefined ? exitCode : EXIT_BY_SIGNAL[signalled];
+  if (signalled !== undefined) return EXIT_BY_SIGNAL[signalled];
+  if (writer.failure === undefined) return exitCode;
+  if (!quiet) environment.stderr.write(`fibrpc: can't write the results: ${writer.failure}\n`);
+  return EXIT_FAILURE;
 }
 
 async function callOne(
@@ -105,6 +108,11 @@ async function* batches(
     return;
   }
   yield numbers.slice(0, split);
-  for await (const lines of readLines(environment.stdin)) yield lines;
+  try {
+    for await (const lines of readLines(environment.stdin)) yield lines;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : error;
+    throw new RpcError("invalid_argument", `can't read standard input: ${reason}`);
+  }
   yield numbers.slice(split + 1);
 }

@@ -30,8 +30,10 @@ export interface CallOutcome {
 
 /** Prints outcomes; what one turn of the event loop prints is written as one. */
 export class ResultWriter {
-  /** Resolves when stdout was closed by its reader: nothing more can be printed. */
+  /** Resolves when nothing more can be printed. */
   readonly closed: Promise<void>;
+  readonly #close: () => void;
+  #error: { readonly code?: string; readonly message: string } | undefined;
   readonly #environment: Environment;
   readonly #format: OutputFormat;
   readonly #quiet: boolean;
@@ -45,10 +47,16 @@ export class ResultWriter {
     this.#environment = environment;
     this.#format = format;
     this.#quiet = quiet;
-    this.closed = new Promise((resolve) => {
-      // EPIPE, as after `| head -1`: the reader has what it wanted.
-      environment.stdout.on("error", () => resolve());
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#close = resolve;
+    environment.stdout.on("error", (error) => this.#fail(error));
+  }
+
+  /** Why results were lost, if so. */
+  get failure(): string | undefined {
+    // EPIPE, as after `| head -1`: the reader has what it wanted.
+    return this.#error?.code === "EPIPE" ? undefined : this.#error?.message;
   }
 
   /** Prints one outcome. */
@@ -82,8 +90,21 @@ export class ResultWriter {
     const text = `${this.#buffer.join("\n")}\n`;
     this.#buffer = [];
     this.#written = new Promise((resolve) => {
-      this.#environment.stdout.write(text, () => resolve());
+      const done = (error?: Error | null) => {
+        if (error) this.#fail(error);
+        resolve();
+      };
+      try {
+        this.#environment.stdout.write(text, done);
+      } catch (error) {
+        done(error as Error); // Where stdout is a file, Deno throws.
+      }
     });
+  }
+
+  #fail(error: Error): void {
+    this.#error ??= error;
+    this.#close();
   }
 
   #tell(error: RpcError): void {

@@ -1,17 +1,31 @@
 /**
- * One request in a server's hands: its address, its time, its signal.
+ * One request in a server's hands: its channel, its time, its signal.
  *
  * @module
  */
-import type { AMQPMessage } from "../amqp/transport.ts";
-import { DIRECT_REPLY_TO } from "../protocol.ts";
+import type { AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
 import type { HandlerContext } from "./server_options.ts";
 
-/** What the library puts where a short string was not UTF-8. */
-const REPLACEMENT = "\uFFFD";
+/** What a request came by, and is settled on: once, by one of these. */
+export interface RequestInbox {
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
+  readonly isLost: boolean;
+  /** Replies, then acknowledges. */
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void;
+  /** Sends it to another queue instead, then acknowledges. */
+  forward(request: ReceivedRequest, queue: string, properties: AMQPProperties): void;
+  /** Acknowledges without a reply. */
+  drop(request: ReceivedRequest): void;
+  /** Rejects without requeue. */
+  reject(request: ReceivedRequest): void;
+}
 
 /** A delivered request. */
 export class ReceivedRequest implements HandlerContext {
+  /** What it came by, and is settled on. */
+  readonly inbox: RequestInbox;
   /** The delivery, for its body, tag and properties. */
   readonly message: AMQPMessage;
   /** See {@linkcode HandlerContext.deadline}. */
@@ -19,16 +33,25 @@ export class ReceivedRequest implements HandlerContext {
   #controller: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #aborted: Error | undefined;
+  #isSettled = false;
+  #settled: PromiseWithResolvers<void> | undefined;
 
   /**
+   * @param inbox What it came by.
    * @param message What was delivered.
    * @param deliveredAt When, on the clock of `performance.now()`.
    */
-  constructor(message: AMQPMessage, deliveredAt: number) {
+  constructor(inbox: RequestInbox, message: AMQPMessage, deliveredAt: number) {
+    this.inbox = inbox;
     this.message = message;
     const { expiration } = message.properties;
     // The broker lets nothing else than digits through.
     this.deadline = expiration === undefined ? undefined : deliveredAt + Number(expiration);
+  }
+
+  /** Where the reply goes. */
+  get replyTo(): string {
+    return this.message.properties.replyTo ?? "";
   }
 
   /** See {@linkcode HandlerContext.redelivered}. */
@@ -59,32 +82,22 @@ export class ReceivedRequest implements HandlerContext {
     clearTimeout(this.#timer);
   }
 
-  /** The handler is done. */
-  release(): void {
+  /** Resolves when it is answered, dropped, rejected, or out of reach. */
+  get settled(): Promise<void> {
+    this.#settled ??= Promise.withResolvers();
+    if (this.#isSettled) this.#settled.resolve();
+    return this.#settled.promise;
+  }
+
+  /** It is settled: see {@linkcode ReceivedRequest.settled}. */
+  settle(): void {
+    this.#isSettled = true;
+    this.#settled?.resolve();
     clearTimeout(this.#timer);
   }
 
   /** Whether its caller has stopped waiting. */
   get expired(): boolean {
     return this.deadline !== undefined && performance.now() >= this.deadline;
-  }
-
-  /**
-   * Why no reply can be sent, if so.
-   *
-   * @param ownQueue The queue it was taken from: a reply to it would come back as a request.
-   */
-  unanswerable(ownQueue: string): string | undefined {
-    const { replyTo, correlationId } = this.message.properties;
-    if (replyTo === undefined || replyTo === "") return "no reply_to";
-    if (replyTo === ownQueue) return "its reply_to is the request queue";
-    if (replyTo === DIRECT_REPLY_TO) {
-      return "its reply_to is direct reply-to without an address";
-    }
-    if (replyTo.includes(REPLACEMENT)) return "its reply_to is not UTF-8";
-    if (correlationId?.includes(REPLACEMENT)) {
-      return "its correlation_id is not UTF-8";
-    }
-    return undefined;
   }
 }

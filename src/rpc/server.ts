@@ -4,53 +4,43 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { Acknowledger } from "../amqp/acknowledger.ts";
 import { channelError } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
-import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import {
   CONTENT_TYPE_TEXT,
   DIRECT_REPLY_TO,
   encodeError,
   MAX_BODY_BYTES,
+  SUSPECTS_SUFFIX,
   TRANSIENT,
 } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
+import { Inbox } from "./inbox.ts";
+import { unanswerable } from "./reply_address.ts";
 import { ReplyProbe } from "./reply_probe.ts";
-import { ReceivedRequest } from "./request.ts";
+import type { ReceivedRequest } from "./request.ts";
 import {
   resolveServerOptions,
   type RpcHandler,
   type RpcServerOptions,
   type RpcServerStats,
 } from "./server_options.ts";
+import { SuspectLane } from "./suspect_lane.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** How often the same kind of trouble with requests is logged, in milliseconds. */
+/** How often rejected requests are logged, in milliseconds. */
 const LOG_EVERY_MS = 10_000;
 
-/** How a consumer is named on its channel. */
+/** How the consumer is named on its channel. */
 const CONSUMER_TAG = "fibrpc";
 
 /** What a caller is told of a failure that isn't its own. */
 const INTERNAL_MESSAGE = "the server failed; its log says why";
-
-/** What requests come in on; a new one after each loss. */
-interface ServerSession extends Session {
-  readonly transport: Transport;
-  readonly channel: AMQPChannel;
-  readonly acknowledger: Acknowledger;
-  /** Delivered, and neither answered nor rejected yet. */
-  readonly open: Set<ReceivedRequest>;
-  /** Replies that wait until the broker takes messages again. */
-  readonly held: (() => void)[];
-  /** Its deliveries are out of reach, and come again on another one. */
-  lost: boolean;
-}
 
 /**
  * Serves requests from a queue: hands each to a handler, sends its result to
@@ -81,10 +71,14 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     responses: 0,
     errors: 0,
     expired: 0,
+    abandoned: 0,
     rejected: 0,
+    givenUp: 0,
   };
   readonly #closed = Promise.withResolvers<void>();
-  readonly #sessions = new Set<ServerSession>();
+  /** All that may still hold requests: after a consumer is lost, its channel's too. */
+  readonly #inboxes = new Set<Inbox>();
+  #lane: SuspectLane | undefined;
   #queueType: QueueType;
   #connection: Connection | undefined;
   #closing: Promise<number> | undefined;
@@ -130,7 +124,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   /** How many requests it has taken and not settled. */
   get pending(): number {
     let pending = 0;
-    for (const { open } of this.#sessions) pending += open.size;
+    for (const { open } of this.#inboxes) pending += open.size;
     return pending;
   }
 
@@ -150,7 +144,9 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       ...this.#options,
       establish: (transport) => this.#establish(transport),
       onStateChange: (change) => {
-        if (change.state === "connected") this.#releaseHeld();
+        if (change.state === "connected") {
+          for (const inbox of this.#inboxes) inbox.releaseHeld();
+        }
         this.#options.onStateChange?.(change);
       },
     });
@@ -175,242 +171,194 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #establish(transport: Transport): Promise<Session> {
     if (this.#closing !== undefined) return { ended: new Promise(() => {}) };
+    const { queue, prefetch } = this.#options;
     await this.#ensureQueue(transport);
+    if (this.#lane?.inbox.transport !== transport) await this.#openLane(transport);
     const channel = await transport.openChannel();
-    const session: ServerSession = {
-      transport,
-      channel,
-      acknowledger: new Acknowledger(transport, channel),
-      open: new Set(),
-      held: [],
-      lost: false,
-      ended: transport.gone, // Until it consumes.
-    };
+    const inbox = new Inbox(transport, channel, () => this.#onInboxSettled(inbox));
     try {
-      await channel.basicQos(this.#options.prefetch);
+      await channel.basicQos(prefetch);
       const consumer = await channel.basicConsume(
-        this.#options.queue,
+        queue,
         { noAck: false, tag: CONSUMER_TAG },
-        (message) => this.#onRequest(session, message),
+        (message) => this.#onRequest(inbox, message),
       );
+      this.#inboxes.add(inbox);
       const ended = consumer.wait()
-        .then(
-          () => new Error("the consumer was cancelled"),
-          (error: Error) => error,
-        );
-      Object.assign(session, { ended });
+        .then(() => new Error("the consumer was cancelled"), (error: Error) => error);
+      ended.then((reason) => {
+        if (channel.closed) inbox.lose(reason);
+        else this.#onInboxSettled(inbox);
+      });
+      return { ended };
     } catch (error) {
-      throw channelError(error, `can't consume ${this.#options.queue}`);
+      inbox.lose(new Error("it never consumed"));
+      throw channelError(error, `can't consume ${queue}`);
     }
-    this.#sessions.add(session);
-    session.ended.then(() => this.#onSessionEnd(session));
-    transport.gone.then((reason) => this.#lose(session, reason));
-    return session;
   }
 
   async #ensureQueue(transport: Transport): Promise<void> {
     const { queue } = this.#options;
     try {
       const type = await ensureQueue(transport, queue, this.#queueType);
-      if (type !== "found") {
-        logger.info("declared {queue} ({type})", { queue, type });
-      }
+      if (type !== "found") logger.info("declared {queue} ({type})", { queue, type });
     } catch (error) {
-      if (!(error instanceof TransientRefused)) throw error;
-      logger.warn(
-        "{broker} refuses transient queues: declaring {queue} as a quorum queue",
-        {
-          broker: String(transport.broker),
-          queue,
-        },
-      );
-      this.#queueType = "quorum";
+      if (error instanceof TransientRefused) {
+        const broker = String(transport.broker);
+        const text = "{broker} refuses transient queues: declaring {queue} as a quorum queue";
+        logger.warn(text, { broker, queue });
+        this.#queueType = "quorum";
+      }
       throw error;
     }
   }
 
-  /** The consumer is gone. What it delivered can still be answered while its channel lives. */
-  #onSessionEnd(session: ServerSession): void {
-    if (session.channel.closed) {
-      this.#lose(session, new Error("the channel was closed"));
-    } else this.#retireIfDone(session);
+  async #openLane(transport: Transport): Promise<void> {
+    this.#lane = await SuspectLane.open(transport, {
+      queue: this.#options.queue + SUSPECTS_SUFFIX,
+      queueType: this.#queueType,
+      maxStarts: Math.max(this.#options.maxAttempts - 1, 1),
+      alone: (task) => this.#work.alone(task),
+      serve: (request) => this.#serveSuspect(request),
+      giveUp: (request) => this.#giveUp(request),
+      onSettled: () => this.#onSettled(),
+    });
+    const { inbox } = this.#lane;
+    this.#inboxes.add(inbox);
+    transport.gone.then(() => this.#inboxes.delete(inbox));
   }
 
-  #lose(session: ServerSession, reason: Error): void {
-    if (session.lost) return;
-    session.lost = true;
-    session.acknowledger.stop();
-    for (const request of session.open) request.abort(reason);
-    session.open.clear();
-    this.#sessions.delete(session);
+  /** A channel whose consumer is gone is closed when its last request is answered. */
+  #onInboxSettled(inbox: Inbox): void {
+    if (inbox.isLost) {
+      this.#inboxes.delete(inbox);
+    } else if (inbox.open.size === 0 && !inbox.channel.consumers.has(CONSUMER_TAG)) {
+      if (this.#closing === undefined) inbox.close();
+    }
     this.#onSettled();
   }
 
-  #onRequest(session: ServerSession, message: AMQPMessage): void {
+  #onRequest(inbox: Inbox, message: AMQPMessage): void {
     this.#stats.requests += 1;
-    const request = new ReceivedRequest(message, session.transport.receivedAt);
-    session.open.add(request);
-    this.#work.push(() => this.#serve(session, request));
+    const request = inbox.take(message);
+    if (message.redelivered) this.#suspect(request);
+    else this.#work.push(() => this.#serve(request));
   }
 
-  #serve(session: ServerSession, request: ReceivedRequest): void {
-    if (session.lost) return;
-    const trouble = request.unanswerable(this.#options.queue);
-    if (trouble !== undefined) {
-      this.#reject(session, request.message.deliveryTag, trouble);
-      this.#settle(session, request);
-      return;
-    }
-    if (request.expired) {
-      this.#stats.expired += 1;
-      session.acknowledger.ack(request.message.deliveryTag);
-      this.#settle(session, request);
-      return;
-    }
-    if (request.redelivered && request.message.properties.replyTo!.startsWith(DIRECT_REPLY_TO)) {
-      // It may be what cost the connection it came by before.
-      this.#startIfHeard(session, request);
-    } else {
-      this.#start(session, request);
-    }
+  /** It was in the hands of a server that died, or lost its connection. */
+  async #suspect(request: ReceivedRequest): Promise<void> {
+    const isMoved = await this.#lane?.move(request) ?? false;
+    if (!isMoved && !request.inbox.isLost) await this.#serveSuspect(request);
   }
 
-  async #startIfHeard(session: ServerSession, request: ReceivedRequest): Promise<void> {
-    const { replyTo } = request.message.properties;
-    const isHeard = await this.#probe.check(session.transport.broker, replyTo!);
-    if (session.lost) return;
-    if (isHeard === false) {
-      this.#reject(session, request.message.deliveryTag, "nobody listens at its reply_to");
-      this.#settle(session, request);
-    } else {
-      this.#work.push(() => this.#start(session, request));
-    }
+  /** What cost its server the connection may have been the reply. */
+  async #serveSuspect(request: ReceivedRequest): Promise<void> {
+    if (await this.#isHeard(request)) await this.#serve(request);
   }
 
-  #start(session: ServerSession, request: ReceivedRequest): void {
-    if (session.lost) return;
-    try {
-      const body = request.message.body ?? new Uint8Array();
-      const result = this.#handler(this.#codec.decodeRequest(body), request);
-      if (result instanceof Promise) {
-        result.then(
-          (response) => this.#respond(session, request, response),
-          (error) => this.#respondError(session, request, error),
-        );
-      } else {
-        this.#respond(session, request, result);
-      }
-    } catch (error) {
-      this.#respondError(session, request, error);
-    }
+  async #giveUp(request: ReceivedRequest): Promise<void> {
+    const { maxAttempts, queue } = this.#options;
+    this.#stats.givenUp += 1;
+    logger.error("gave up a request of {queue} that took its server with it {maxAttempts} times", {
+      queue,
+      maxAttempts,
+      correlationId: request.message.properties.correlationId,
+    });
+    if (!await this.#isHeard(request)) return;
+    const text = `the request was given up: its server died ${maxAttempts} times in a row`;
+    this.#replyError(request, new RpcError("internal", text));
   }
 
-  #respond(
-    session: ServerSession,
-    request: ReceivedRequest,
-    response: Response,
-  ): void {
-    let body: string | Uint8Array;
-    try {
-      body = this.#codec.encodeResponse(response);
-      checkSize(body);
-    } catch (error) {
-      this.#respondError(session, request, error);
-      return;
-    }
-    this.#stats.responses += 1;
-    this.#reply(session, request, body, {
-      contentType: CONTENT_TYPE_TEXT,
-      deliveryMode: TRANSIENT,
+  /** Whether the reply has somewhere to go; if it hasn't, the request is rejected. */
+  async #isHeard(request: ReceivedRequest): Promise<boolean> {
+    if (!this.#isAnswerable(request)) return false;
+    if (!request.replyTo.startsWith(DIRECT_REPLY_TO)) return true;
+    const found = await this.#probe.check(request.inbox.transport.broker, request.replyTo);
+    if (request.inbox.isLost) return false;
+    if (found !== false) return true;
+    this.#stats.abandoned += 1;
+    request.inbox.reject(request);
+    return false;
+  }
+
+  #isAnswerable(request: ReceivedRequest): boolean {
+    const { queue, allowReplyTo } = this.#options;
+    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], allowReplyTo);
+    if (reason === undefined) return true;
+    this.#stats.rejected += 1;
+    request.inbox.reject(request);
+    this.#logRejection(reason);
+    return false;
+  }
+
+  #logRejection(reason: string): void {
+    const now = performance.now();
+    if (now - this.#rejectionLoggedAt < LOG_EVERY_MS) return;
+    this.#rejectionLoggedAt = now;
+    const { rejected } = this.#stats;
+    logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
+      reason,
+      rejected,
     });
   }
 
-  #respondError(
-    session: ServerSession,
-    request: ReceivedRequest,
-    thrown: unknown,
-  ): void {
+  /** Starts it; the promise, if one is needed, resolves when it is settled. */
+  #serve(request: ReceivedRequest): void | Promise<void> {
+    if (request.inbox.isLost || !this.#isAnswerable(request)) return;
+    if (request.expired) {
+      this.#stats.expired += 1;
+      request.inbox.drop(request);
+      return;
+    }
+    try {
+      const body = request.message.body ?? new Uint8Array();
+      const result = this.#handler(this.#codec.decodeRequest(body), request);
+      if (!(result instanceof Promise)) {
+        this.#reply(request, result);
+        return;
+      }
+      result.then(
+        (response) => this.#reply(request, response),
+        (error) => this.#replyError(request, error),
+      );
+      return request.settled;
+    } catch (error) {
+      this.#replyError(request, error);
+    }
+  }
+
+  #reply(request: ReceivedRequest, response: Response): void {
+    try {
+      const body = this.#codec.encodeResponse(response);
+      checkSize(body);
+      this.#stats.responses += 1;
+      request.inbox.reply(request, body, {
+        contentType: CONTENT_TYPE_TEXT,
+        deliveryMode: TRANSIENT,
+      });
+    } catch (error) {
+      this.#replyError(request, error);
+    }
+  }
+
+  #replyError(request: ReceivedRequest, thrown: unknown): void {
     if (!(thrown instanceof RpcError)) {
       logger.error("a handler failed: {error}", { error: stackOf(thrown) });
     }
     const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
     const { body, properties } = encodeError(error);
     this.#stats.errors += 1;
-    this.#reply(session, request, body, properties);
-  }
-
-  #reply(
-    session: ServerSession,
-    request: ReceivedRequest,
-    body: string | Uint8Array,
-    properties: Parameters<AMQPChannel["basicPublish"]>[3],
-  ): void {
-    if (session.lost) return; // It is delivered again, here or elsewhere.
-    if (session.transport.blocked !== undefined) {
-      session.held.push(() => this.#reply(session, request, body, properties));
-      return;
-    }
-    const { replyTo, correlationId } = request.message.properties;
-    session.channel
-      .basicPublish("", replyTo!, body, {
-        ...properties,
-        correlationId: correlationId!,
-      })
-      .catch((error) => logger.error("a reply could not be sent: {error}", { error }));
-    session.acknowledger.ack(request.message.deliveryTag);
-    this.#settle(session, request);
-  }
-
-  #releaseHeld(): void {
-    for (const session of this.#sessions) {
-      for (const send of session.held.splice(0)) {
-        send();
-      }
-    }
-  }
-
-  #reject(session: ServerSession, tag: number, reason: string): void {
-    this.#stats.rejected += 1;
-    session.acknowledger.reject(tag, false);
-    const now = performance.now();
-    if (now - this.#rejectionLoggedAt < LOG_EVERY_MS) return;
-    this.#rejectionLoggedAt = now;
-    logger.warn(
-      "rejected a request that can't be answered ({rejected} so far): {reason}",
-      {
-        rejected: this.#stats.rejected,
-        reason,
-      },
-    );
-  }
-
-  #settle(session: ServerSession, request: ReceivedRequest): void {
-    request.release();
-    session.open.delete(request);
-    this.#retireIfDone(session);
-    this.#onSettled();
-  }
-
-  /** Closes the channel of a consumer that is gone, when its last request is answered. */
-  #retireIfDone(session: ServerSession): void {
-    const consuming = session.channel.consumers.has(CONSUMER_TAG);
-    if (consuming || session.open.size > 0 || session.lost || this.#closing) {
-      return;
-    }
-    session.transport.flush();
-    this.#lose(session, new Error("done"));
-    session.channel.close().catch(() => {}); // Its connection is gone: so is it.
+    request.inbox.reply(request, body, properties);
   }
 
   async #drain(): Promise<number> {
-    const started = performance.now();
-    logger.info("draining: {pending} requests under way", {
-      pending: this.pending,
-    });
-    for (const { channel } of this.#sessions) {
+    const end = performance.now() + this.#options.drainTimeoutMs;
+    this.#lane?.stop();
+    for (const { channel } of this.#inboxes) {
+      if (!channel.consumers.has(CONSUMER_TAG)) continue;
       channel.basicCancel(CONSUMER_TAG).then(() => this.#onSettled(), () => {});
     }
-    await this.#drained(started + this.#options.drainTimeoutMs);
+    await this.#drained(end);
     const unanswered = this.pending;
     await Promise.all([this.#connection?.close(), this.#probe.close()]);
     this.#closed.resolve();
@@ -422,7 +370,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, end - performance.now());
       this.#onSettled = () => {
-        for (const { open, channel } of this.#sessions) {
+        for (const { open, channel } of this.#inboxes) {
           if (open.size > 0 || channel.consumers.has(CONSUMER_TAG)) return;
         }
         clearTimeout(timer);

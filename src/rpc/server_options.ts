@@ -44,6 +44,19 @@ export interface RpcServerOptions extends ConnectOptions {
    * @default 30000
    */
   drainTimeoutMs?: number;
+  /**
+   * How often a request may take its server with it before it is answered
+   * with `internal`, from 1: once among others, then alone.
+   *
+   * @default 3
+   */
+  maxAttempts?: number;
+  /**
+   * Which reply addresses may be published to. Never allowed are the request
+   * queue itself, and names with the broker's prefix `amq.` that are no reply
+   * addresses. Default: all others are.
+   */
+  allowReplyTo?: (replyTo: string) => boolean;
 }
 
 /** What a handler may know of a request besides its body. */
@@ -79,14 +92,19 @@ export interface RpcServerStats {
   errors: number;
   /** Requests whose time was up before they were started: acknowledged, not answered. */
   expired: number;
+  /** Requests whose caller was gone before they were started: rejected. */
+  abandoned: number;
   /** Requests that can't be answered: rejected. */
   rejected: number;
+  /** Requests that killed a server too often: answered with `internal`. */
+  givenUp: number;
 }
 
 /** {@linkcode RpcServerOptions}, checked and complete. */
 export type ResolvedServerOptions =
   & ResolvedConnectOptions
-  & Required<Omit<RpcServerOptions, keyof ConnectOptions>>;
+  & Required<Omit<RpcServerOptions, keyof ConnectOptions | "allowReplyTo">>
+  & Pick<RpcServerOptions, "allowReplyTo">;
 
 /** `basic.qos` holds the prefetch count in 16 bits; 0 would mean no limit. */
 const MAX_PREFETCH = 65_535;
@@ -100,6 +118,8 @@ export function resolveServerOptions(
     prefetch = 256,
     connectTimeoutMs = 10_000,
     drainTimeoutMs = 30_000,
+    maxAttempts = 3,
+    allowReplyTo,
   } = options;
   if (!QUEUE_TYPES.includes(queueType)) {
     throw new RpcError(
@@ -108,8 +128,17 @@ export function resolveServerOptions(
     );
   }
   checkInteger("prefetch", prefetch, 1, MAX_PREFETCH);
+  checkInteger("maxAttempts", maxAttempts, 1, Number.MAX_SAFE_INTEGER);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   checkTimeout("drainTimeoutMs", drainTimeoutMs);
   const connect = resolveConnectOptions(options, "server");
-  return { ...connect, queueType, prefetch, connectTimeoutMs, drainTimeoutMs };
+  return {
+    ...connect,
+    queueType,
+    prefetch,
+    connectTimeoutMs,
+    drainTimeoutMs,
+    maxAttempts,
+    ...(allowReplyTo === undefined ? {} : { allowReplyTo }),
+  };
 }

@@ -9,28 +9,53 @@ import { setImmediate } from "node:timers";
 /** How long tasks may run before everything else gets a turn, in milliseconds. */
 const SLICE_MS = 5;
 
-/** A first-in first-out queue of synchronous tasks, which must not throw. */
+/** Work on one request; it must not throw, and the promise must not reject. */
+export type Task = () => void | Promise<void>;
+
+/** A first-in first-out queue of tasks; those that return a promise overlap. */
 export class WorkQueue {
-  readonly #tasks: (() => void)[] = [];
-  #running = false;
+  readonly #tasks: Task[] = [];
+  #scheduled = false;
   #busyMs = 0;
+  /** Tasks that have begun and not ended. */
+  #underWay = 0;
+  #isPaused = false;
+  #onIdle: () => void = () => {};
+  #lastAlone: Promise<unknown> = Promise.resolve();
 
   /** Runs `task` now if nothing is before it and the slice isn't used up. */
-  push(task: () => void): void {
+  push(task: Task): void {
     this.#tasks.push(task);
-    if (this.#running) return;
-    this.#running = true;
+    this.#schedule();
+  }
+
+  /** Runs `task` when nothing else is under way; the others wait until it has ended. */
+  async alone<Result>(task: () => Promise<Result>): Promise<Result> {
+    const before = this.#lastAlone;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#lastAlone = promise;
+    await before;
+    this.#isPaused = true;
+    try {
+      if (this.#underWay > 0) await new Promise<void>((idle) => this.#onIdle = idle);
+      return await task();
+    } finally {
+      this.#isPaused = false;
+      resolve();
+      this.#schedule();
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
     this.#run();
   }
 
   readonly #run = (): void => {
-    for (
-      let task = this.#tasks.shift();
-      task !== undefined;
-      task = this.#tasks.shift()
-    ) {
+    while (this.#tasks.length > 0 && !this.#isPaused) {
       const start = performance.now();
-      task();
+      this.#begin(this.#tasks.shift()!);
       this.#busyMs += performance.now() - start;
       if (this.#busyMs >= SLICE_MS) {
         this.#busyMs = 0;
@@ -38,6 +63,16 @@ export class WorkQueue {
         return;
       }
     }
-    this.#running = false;
+    this.#scheduled = false;
   };
+
+  #begin(task: Task): void {
+    const ended = task();
+    if (ended === undefined) return;
+    this.#underWay += 1;
+    ended.then(() => {
+      this.#underWay -= 1;
+      if (this.#underWay === 0) this.#onIdle();
+    });
+  }
 }

@@ -1,0 +1,126 @@
+/**
+ * Requests that came by one channel, and must be answered, dropped or
+ * rejected on it.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { Acknowledger } from "../amqp/acknowledger.ts";
+import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import { ReceivedRequest, type RequestInbox } from "./request.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** See the module. */
+export class Inbox implements RequestInbox {
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** The channel it is on. */
+  readonly channel: AMQPChannel;
+  /** Delivered, and not settled yet. */
+  readonly open: Set<ReceivedRequest> = new Set();
+  readonly #acknowledger: Acknowledger;
+  readonly #onSettled: () => void;
+  /** Replies that wait until the broker takes messages again. */
+  readonly #held: (() => void)[] = [];
+  #isLost = false;
+
+  /** @param onSettled Told whenever there is one open request less, or none is left. */
+  constructor(transport: Transport, channel: AMQPChannel, onSettled: () => void) {
+    this.transport = transport;
+    this.channel = channel;
+    this.#acknowledger = new Acknowledger(transport, channel);
+    this.#onSettled = onSettled;
+    transport.gone.then((reason) => this.lose(reason));
+  }
+
+  /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** A delivery becomes an open request. */
+  take(message: AMQPMessage): ReceivedRequest {
+    const request = new ReceivedRequest(this, message, this.transport.receivedAt);
+    this.open.add(request);
+    return request;
+  }
+
+  /** Replies, then acknowledges, on the same channel in that order. */
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
+    const { replyTo, correlationId } = request.message.properties;
+    this.#publish(request, replyTo!, body, {
+      ...properties,
+      ...(correlationId === undefined ? {} : { correlationId }),
+    });
+  }
+
+  /** Sends it to another queue instead, then acknowledges. */
+  forward(request: ReceivedRequest, queue: string, properties: AMQPProperties): void {
+    this.#publish(request, queue, request.message.body ?? new Uint8Array(), properties);
+  }
+
+  /** Acknowledges without a reply. */
+  drop(request: ReceivedRequest): void {
+    if (this.#isLost) return;
+    this.#acknowledger.ack(request.message.deliveryTag);
+    this.#settle(request);
+  }
+
+  /** Rejects without requeue. */
+  reject(request: ReceivedRequest): void {
+    if (this.#isLost) return;
+    this.#acknowledger.reject(request.message.deliveryTag, false);
+    this.#settle(request);
+  }
+
+  /** Sends the replies that waited. */
+  releaseHeld(): void {
+    for (const send of this.#held.splice(0)) send();
+  }
+
+  /** Its channel is gone. */
+  lose(reason: Error): void {
+    if (this.#isLost) return;
+    this.#isLost = true;
+    this.#acknowledger.stop();
+    for (const request of this.open) {
+      request.abort(reason);
+      request.settle();
+    }
+    this.open.clear();
+    this.#onSettled();
+  }
+
+  /** Closes the channel; what is open goes back to the queue. */
+  close(): void {
+    if (this.#isLost) return;
+    this.transport.flush();
+    this.lose(new Error("the channel was closed"));
+    this.channel.close().catch(() => {}); // Its connection is gone: so is it.
+  }
+
+  #publish(
+    request: ReceivedRequest,
+    routingKey: string,
+    body: string | Uint8Array,
+    properties: AMQPProperties,
+  ): void {
+    if (this.#isLost) return;
+    if (this.transport.blocked !== undefined) {
+      this.#held.push(() => this.#publish(request, routingKey, body, properties));
+      return;
+    }
+    this.channel.basicPublish("", routingKey, body, properties)
+      .catch((error) =>
+        logger.error("can't publish to {routingKey}: {error}", { routingKey, error: String(error) })
+      );
+    this.drop(request);
+  }
+
+  #settle(request: ReceivedRequest): void {
+    request.settle();
+    this.open.delete(request);
+    this.#onSettled();
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * Requests that may have killed a server, run one at a time with nothing
+ * beside them.
+ *
+ * When a server dies, the broker delivers again what it held: the request
+ * that killed it, and all that merely waited there. A classic queue doesn't
+ * say how often (only quorum queues count, and only deliveries, not starts),
+ * so each of them is a suspect and moves to a queue of its own. From there a
+ * server fetches one when nothing else is under way, and starts it at once:
+ * only here a delivery without acknowledgement means a request that was
+ * started and took its server with it. That is counted, in a header, before
+ * it is started again, and after so many times it is given up.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { pause } from "../amqp/backoff.ts";
+import { ensureQueue, inspectQueue, type QueueType } from "../amqp/queue.ts";
+import type { AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import { RpcError } from "../errors.ts";
+import { ATTEMPTS_HEADER } from "../protocol.ts";
+import { Inbox } from "./inbox.ts";
+import type { ReceivedRequest } from "./request.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** How often a server looks for suspects that others left, in milliseconds. */
+const LOOK_EVERY_MS = 5_000;
+
+/** After so long without use, in milliseconds, the broker removes the queue. */
+const QUEUE_EXPIRES_MS = 60 * 60 * 1000;
+
+/** What a lane needs of its server. */
+export interface SuspectLaneOptions {
+  /** The suspects' queue. */
+  readonly queue: string;
+  /** How it is declared. */
+  readonly queueType: QueueType;
+  /** After so many starts, each of which took its server with it, a suspect is given up. */
+  readonly maxStarts: number;
+  /** Runs a task when nothing else is under way. */
+  readonly alone: <Result>(task: () => Promise<Result>) => Promise<Result>;
+  /** Serves a request to its end. */
+  readonly serve: (request: ReceivedRequest) => Promise<void>;
+  /** Answers a request that is given up. */
+  readonly giveUp: (request: ReceivedRequest) => Promise<void>;
+  /** Told whenever a request is settled. */
+  readonly onSettled: () => void;
+}
+
+/** See the module. One for each connection. */
+export class SuspectLane {
+  /** The requests it has fetched. */
+  readonly inbox: Inbox;
+  readonly #options: SuspectLaneOptions;
+  readonly #stopping = new AbortController();
+  #wake = new AbortController();
+  #declared: Promise<boolean> | undefined;
+
+  private constructor(inbox: Inbox, options: SuspectLaneOptions) {
+    this.inbox = inbox;
+    this.#options = options;
+  }
+
+  /** Opens its channel and begins to look for suspects. */
+  static async open(transport: Transport, options: SuspectLaneOptions): Promise<SuspectLane> {
+    const inbox = new Inbox(transport, await transport.openChannel(), options.onSettled);
+    const lane = new SuspectLane(inbox, options);
+    transport.gone.then(() => lane.stop());
+    lane.#run();
+    return lane;
+  }
+
+  /**
+   * Moves a request that was delivered before into the lane.
+   *
+   * @returns Whether it could: not without permission to declare the queue.
+   */
+  async move(request: ReceivedRequest): Promise<boolean> {
+    this.#declared ??= this.#declare();
+    if (!await this.#declared) return false;
+    this.#forward(request, startsOf(request.message));
+    this.#wake.abort();
+    return true;
+  }
+
+  /** Fetches no more. */
+  stop(): void {
+    this.#stopping.abort();
+    this.#wake.abort();
+  }
+
+  async #declare(): Promise<boolean> {
+    const { queue, queueType } = this.#options;
+    try {
+      const args = { "x-expires": QUEUE_EXPIRES_MS };
+      await ensureQueue(this.inbox.transport, queue, queueType, args);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RpcError)) return false; // The connection is gone.
+      logger.warn(
+        "{message}: a request that kills its server again and again can't be told from others",
+        { message: error.message },
+      );
+      return false;
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        while (!signal.aborted && await this.#isWaiting()) {
+          await this.#options.alone(() => this.#next());
+        }
+      } catch {
+        // The connection is gone, or its channel, say with the queue: look again.
+        if (this.inbox.isLost || this.inbox.channel.closed) break;
+      }
+      this.#wake = new AbortController();
+      if (!signal.aborted) await pause(LOOK_EVERY_MS, this.#wake.signal);
+    }
+    if (this.inbox.open.size === 0) this.inbox.close();
+  }
+
+  async #isWaiting(): Promise<boolean> {
+    const state = await inspectQueue(this.inbox.transport, this.#options.queue);
+    return state.found === true && state.messages > 0;
+  }
+
+  /** Fetches and starts one, with nothing in between: a delivery here is a start. */
+  async #next(): Promise<void> {
+    const { queue, maxStarts, serve, giveUp } = this.#options;
+    if (this.#stopping.signal.aborted) return;
+    const message = await this.inbox.channel.basicGet(queue, { noAck: false });
+    if (message === null) return;
+    const request = this.inbox.take(message);
+    const starts = startsOf(message) + (message.redelivered ? 1 : 0);
+    if (starts >= maxStarts) await giveUp(request);
+    else if (message.redelivered) this.#forward(request, starts);
+    else await serve(request);
+  }
+
+  #forward(request: ReceivedRequest, starts: number): void {
+    const { replyTo, correlationId, expiration, deliveryMode } = request.message.properties;
+    const properties: AMQPProperties = {
+      headers: { [ATTEMPTS_HEADER]: starts },
+      ...(replyTo === undefined ? {} : { replyTo }),
+      ...(correlationId === undefined ? {} : { correlationId }),
+      ...(expiration === undefined ? {} : { expiration }),
+      ...(deliveryMode === undefined ? {} : { deliveryMode }),
+    };
+    request.inbox.forward(request, this.#options.queue, properties);
+  }
+}
+
+function startsOf(message: AMQPMessage): number {
+  const starts = message.properties.headers?.[ATTEMPTS_HEADER];
+  return Number.isSafeInteger(starts) && (starts as number) > 0 ? starts as number : 0;
+}
