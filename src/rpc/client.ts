@@ -24,35 +24,13 @@ import {
 } from "./client_options.ts";
 import type { RpcClientCodec } from "./codec.ts";
 import { checkTimeout } from "./options.ts";
-
-/** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
-const DIAGNOSIS_MS = 250;
+import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
 
 /** How many requests are encoded in one go. */
 const BURST = 64;
-
-/** One submitted call, until its result. */
-interface PendingCall<Response> {
-  readonly id: string;
-  readonly label: string;
-  readonly body: string | Uint8Array;
-  readonly timeoutMs: number;
-  /** On the clock of `performance.now()`. */
-  readonly deadline: number;
-  readonly idempotent: boolean;
-  readonly resolve: (response: Response) => void;
-  readonly reject: (error: RpcError) => void;
-  readonly stopListening: () => void;
-  timer: ReturnType<typeof setTimeout>;
-  /** How often it was published. */
-  sent: number;
-  /** Where it was published last, unless it came back. */
-  sentOn: ClientSession | undefined;
-  diagnosis?: QueueInspection;
-}
 
 /** What replies come in on; a new one after each loss. */
 interface ClientSession extends Session {
@@ -91,11 +69,25 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     resubmissions: 0,
     repliesDropped: 0,
   };
+  readonly #events: PendingCallEvents<Response> = {
+    onDeadlineNear: (call) => {
+      const transport = this.#connection?.transport;
+      if (transport === undefined) return;
+      this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
+    },
+    onDeadline: (call) => {
+      const outage = this.#connection?.outage;
+      const { timeoutMs } = call.options;
+      this.#fail(call, expired(this.#place(call), timeoutMs, outage, call.diagnosis));
+    },
+    onAbort: (call, signal) => this.#fail(call, cancelled(this.#place(call), signal)),
+  };
   #nextId = 0;
   #connection: Connection | undefined;
   #session: ClientSession | undefined;
   #closed = false;
   #inspection: Promise<QueueInspection> | undefined;
+  #silenceWatch: ReturnType<typeof setInterval> | undefined;
   readonly #outbox: PendingCall<Response>[] = [];
   #burst = 0;
 
@@ -188,27 +180,17 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         `${label} was not sent: ${maxPending} calls are waiting already (maxPending)`,
       );
     }
-    const abort = () => this.#fail(call, cancelled(this.#place(call), signal!));
-    const untilDiagnosis = timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10);
-    const call: PendingCall<Response> = {
-      id: `${this.#idPrefix}.${(this.#nextId++).toString(36)}`,
-      label,
-      body: this.#codec.encodeRequest(request),
-      timeoutMs,
-      deadline: performance.now() + timeoutMs,
-      idempotent,
-      resolve,
-      reject,
-      stopListening: () => signal?.removeEventListener("abort", abort),
-      timer: setTimeout(() => this.#diagnose(call), untilDiagnosis),
-      sent: 0,
-      sentOn: undefined,
-    };
-    signal?.addEventListener("abort", abort, { once: true });
+    const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
+    const body = this.#codec.encodeRequest(request);
+    const call = new PendingCall<Response>(
+      { id, label, body, timeoutMs, idempotent, signal, resolve, reject },
+      this.#events,
+    );
     this.#stats.calls += 1;
-    this.#pending.set(call.id, call);
+    this.#pending.set(id, call);
     this.#connect();
     this.#send(call);
+    this.#watchSilence();
   }
 
   #connect(): Connection {
@@ -264,7 +246,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       const place = this.#place(call);
       if (refused) {
         this.#fail(call, channelError(reason, `can't send ${place}`));
-      } else if (!call.idempotent) {
+      } else if (!call.options.idempotent) {
         this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
       }
     }
@@ -294,7 +276,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   readonly #nextBurst = (): void => {
     this.#burst = 0;
     for (const call of this.#outbox.splice(0, BURST)) {
-      if (this.#pending.has(call.id)) this.#send(call);
+      if (this.#pending.has(call.options.id)) this.#send(call);
     }
   };
 
@@ -311,7 +293,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
 
   #sendIfServed(call: PendingCall<Response>, session: ClientSession): void {
     this.#inspect(session.transport).then((queue) => {
-      if (!this.#pending.has(call.id) || call.sent > 0) return;
+      if (!this.#pending.has(call.options.id) || call.sent > 0) return;
       if (queue.found === false) {
         this.#fail(call, noQueue(this.#place(call)));
       } else if (queue.found === true && queue.consumers === 0) {
@@ -325,18 +307,19 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #publish(call: PendingCall<Response>, session: ClientSession): void {
-    const leftMs = Math.ceil(call.deadline - performance.now());
+    const leftMs = Math.ceil(call.leftMs);
     if (leftMs <= 0) return; // Its timer is about to tell.
     if (call.sent > 0) this.#stats.resubmissions += 1;
     call.sent += 1;
+    call.sentAt = performance.now();
     call.sentOn = session;
     session.channel.basicPublish(
       "",
       this.#options.queue,
-      call.body,
+      call.options.body,
       {
         contentType: CONTENT_TYPE_TEXT,
-        correlationId: call.id,
+        correlationId: call.options.id,
         replyTo: session.replyTo,
         expiration: String(leftMs),
         deliveryMode: TRANSIENT,
@@ -370,10 +353,10 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       const response = this.#codec.decodeResponse(body);
       this.#end(call);
       this.#stats.responses += 1;
-      call.resolve(response);
+      call.options.resolve(response);
     } catch (thrown) {
       const { code, message, cause } = RpcError.from(thrown);
-      this.#fail(call, new RpcError(code, `${call.label} failed: ${message}`, { cause }));
+      this.#fail(call, new RpcError(code, `${call.options.label} failed: ${message}`, { cause }));
     }
   }
 
@@ -392,44 +375,61 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       RETURN_RETRY_MS.cap,
     );
     setTimeout(() => {
-      if (this.#pending.has(call.id) && call.sentOn === undefined) {
+      if (this.#pending.has(call.options.id) && call.sentOn === undefined) {
         this.#send(call);
       }
     }, waitMs);
   }
 
-  /** Shortly before the deadline: finds out what can be said then. */
-  #diagnose(call: PendingCall<Response>): void {
-    const leftMs = Math.max(call.deadline - performance.now(), 0);
-    call.timer = setTimeout(() => this.#expire(call), leftMs);
-    const transport = this.#connection?.transport;
-    if (transport === undefined) return;
-    this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
-  }
-
-  #expire(call: PendingCall<Response>): void {
-    const outage = this.#connection?.outage;
-    this.#fail(
-      call,
-      expired(this.#place(call), call.timeoutMs, outage, call.diagnosis),
-    );
-  }
-
   #place(call: PendingCall<Response>): string {
     const broker = this.#connection?.broker ?? this.#options.brokers[0];
-    return `${call.label} from ${this.#options.queue} on ${broker}`;
+    return `${call.options.label} from ${this.#options.queue} on ${broker}`;
   }
 
   #fail(call: PendingCall<Response>, error: RpcError): void {
     this.#end(call);
     this.#stats.errors += 1;
-    call.reject(error);
+    call.options.reject(error);
   }
 
   #end(call: PendingCall<Response>): void {
-    this.#pending.delete(call.id);
-    clearTimeout(call.timer);
-    call.stopListening();
+    this.#pending.delete(call.options.id);
+    call.end();
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#silenceWatch);
+    this.#silenceWatch = undefined;
+  }
+
+  /**
+   * Looks now and then for requests that vanished with their queue: nothing
+   * tells of it. A queue without messages has none of ours waiting, so what
+   * was silent for long is under way at a server, or lost: it is sent again.
+   */
+  #watchSilence(): void {
+    const { resendAfterMs } = this.#options;
+    if (resendAfterMs === Infinity) return;
+    this.#silenceWatch ??= setInterval(() => {
+      this.#resendSilent().catch(() => {}); // The connection is gone: then all are sent again.
+    }, resendAfterMs / 4);
+  }
+
+  async #resendSilent(): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) return;
+    const silent = [...this.#pending.values()].filter((call) => this.#isSilent(call, session));
+    if (silent.length === 0) return;
+    const queue = await this.#inspect(session.transport);
+    if (queue.found !== false && (queue.found === "unknown" || queue.messages > 0)) return;
+    for (const call of silent) {
+      if (this.#pending.has(call.options.id) && call.sentOn === session) this.#send(call);
+    }
+  }
+
+  /** Each resubmission doubles the patience: some calls simply take long. */
+  #isSilent(call: PendingCall<Response>, session: ClientSession): boolean {
+    const patience = this.#options.resendAfterMs * 2 ** (call.sent - 1);
+    return call.options.idempotent && call.sentOn === session &&
+      performance.now() - call.sentAt >= patience;
   }
 }
 

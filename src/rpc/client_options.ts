@@ -53,6 +53,15 @@ export interface RpcClientOptions extends ConnectOptions {
    * @default 100000
    */
   maxPending?: number;
+  /**
+   * After how long without a reply a request is sent again if its queue is
+   * empty, in milliseconds: requests vanish unseen when their queue is
+   * deleted. The wait doubles each time. `Infinity`: never, for calls that
+   * take long and cost much.
+   *
+   * @default 10000
+   */
+  resendAfterMs?: number;
 }
 
 /** Settings of one call. */
@@ -99,9 +108,11 @@ export function resolveClientOptions(
     reply = "direct",
     requireServer = false,
     maxPending = 100_000,
+    resendAfterMs = 10_000,
   } = options;
   checkTimeout("timeoutMs", timeoutMs);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
+  if (resendAfterMs !== Infinity) checkTimeout("resendAfterMs", resendAfterMs);
   checkInteger("maxPending", maxPending, 1, Number.MAX_SAFE_INTEGER);
   const connect = resolveConnectOptions(options, "client");
   return {
@@ -111,5 +122,6 @@ export function resolveClientOptions(
     reply,
     requireServer,
     maxPending,
+    resendAfterMs,
   };
 }
