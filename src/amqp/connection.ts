@@ -156,12 +156,14 @@ export class Connection {
   }
 
   #open(leftMs: number): Promise<Transport> {
-    const { connectTimeoutMs, heartbeatSeconds } = this.#options;
+    const { brokers, connectTimeoutMs, heartbeatSeconds } = this.#options;
     const { broker } = this;
+    // A broker that doesn't answer leaves time for those after it.
+    const untried = brokers.length - this.#failures % brokers.length;
     return Transport.open(
       broker,
       { ...this.#options, heartbeatSeconds: broker.heartbeatSeconds ?? heartbeatSeconds },
-      Math.max(Math.min(connectTimeoutMs, leftMs), 1),
+      Math.max(Math.min(connectTimeoutMs, leftMs / untried), 1),
       this.#closing.signal,
     );
   }

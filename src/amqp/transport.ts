@@ -220,6 +220,8 @@ export class Transport extends AMQPClient {
       socket.once("close", () => {
         this.#liveness.stop();
         const reason = this.#reason ?? new Error("the connection was closed");
+        // The library leaves what waits on a channel waiting, if this side closed.
+        for (const channel of this.channels) channel?.setClosed(reason);
         this.#settleGone(reason);
         reject(reason);
       });

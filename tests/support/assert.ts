@@ -8,25 +8,41 @@
 import assertStrict from "node:assert/strict";
 
 /** Fails unless `condition` is truthy. */
-export function assert(condition: unknown, message?: string): asserts condition {
+export function assert(
+  condition: unknown,
+  message?: string,
+): asserts condition {
   assertStrict.ok(condition, message);
 }
 
 /** Fails unless both values are deeply and strictly equal. */
-export function assertEquals<T>(actual: T, expected: T, message?: string): void {
+export function assertEquals<T>(
+  actual: T,
+  expected: T,
+  message?: string,
+): void {
   assertStrict.deepEqual(actual, expected, message);
 }
 
 /** Fails unless `actual` matches `pattern`. */
-export function assertMatch(actual: string, pattern: RegExp, message?: string): void {
+export function assertMatch(
+  actual: string,
+  pattern: RegExp,
+  message?: string,
+): void {
   assertStrict.match(actual, pattern, message);
 }
 
 /** Fails unless `text` contains `part`. */
-export function assertStringIncludes(text: string, part: string, message?: string): void {
+export function assertStringIncludes(
+  text: string,
+  part: string,
+  message?: string,
+): void {
   assertStrict.ok(
     text.includes(part),
-    message ?? `${JSON.stringify(text)} does not contain ${JSON.stringify(part)}`,
+    message ??
+      `${JSON.stringify(text)} does not contain ${JSON.stringify(part)}`,
   );
 }
 
@@ -41,7 +57,10 @@ export function assertThrows<E extends Error>(
   try {
     fn();
   } catch (error) {
-    assertStrict.ok(error instanceof errorClass, `threw ${error}, not a ${errorClass.name}`);
+    assertStrict.ok(
+      error instanceof errorClass,
+      `threw ${error}, not a ${errorClass.name}`,
+    );
     return error;
   }
   assertStrict.fail(`did not throw a ${errorClass.name}`);
@@ -55,7 +74,10 @@ export async function assertRejects<E extends Error>(
   try {
     await fn();
   } catch (error) {
-    assertStrict.ok(error instanceof errorClass, `rejected with ${error}, not a ${errorClass.name}`);
+    assertStrict.ok(
+      error instanceof errorClass,
+      `rejected with ${error}, not a ${errorClass.name}`,
+    );
     return error;
   }
   assertStrict.fail(`did not reject with a ${errorClass.name}`);

@@ -1,0 +1,100 @@
+/**
+ * One worker of the compute pool, seen from outside: where its module is on
+ * each runtime, what it says, and how it ends.
+ *
+ * @module
+ */
+import { Worker } from "node:worker_threads";
+import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
+
+/**
+ * Whether `terminate()` stops a computation. In Deno (2.9) it only closes the
+ * worker's ports: what is under way goes on to its end, and takes a processor
+ * until then (https://github.com/denoland/deno/pull/35657).
+ */
+const TERMINATE_STOPS = !globalThis.navigator?.userAgent?.startsWith("Deno/");
+
+/** What a {@linkcode ComputeThread} tells its owner. */
+export interface ComputeThreadEvents {
+  /** It takes numbers from now on. */
+  onReady(thread: ComputeThread): void;
+  /** The result of the number it was given last, wanted or not. */
+  onResult(thread: ComputeThread, result: ComputeResult): void;
+  /** It is gone, by itself or stopped. Said once, and the last that it says. */
+  onGone(thread: ComputeThread, reason: Error): void;
+}
+
+/**
+ * A worker that computes one number at a time. It keeps the process alive
+ * while it starts and while it computes, and not while it waits.
+ */
+export class ComputeThread {
+  readonly #worker: Worker;
+  readonly #events: ComputeThreadEvents;
+  #gone = false;
+
+  /**
+   * Starts a worker. That takes 20 to 30 ms until it is ready (3 to 10 with
+   * Bun), of which Deno holds up the caller for most.
+   *
+   * @param events Where to tell what happens.
+   * @param module What the worker runs.
+   * @throws Where the runtime can't start it, such as without the permission to read the module.
+   */
+  constructor(events: ComputeThreadEvents, module: URL = computeWorkerModule()) {
+    this.#events = events;
+    this.#worker = new Worker(module);
+    this.#worker
+      .on("message", (reply: ComputeReply) => this.#onReply(reply))
+      .on("messageerror", (error) => this.#end(error))
+      .on("error", (error) => this.#end(error))
+      .on("exit", (code) => this.#end(new Error(`the worker ended with exit code ${code}`)));
+  }
+
+  /** Computes F(n); the last result must have come. */
+  run(n: number): void {
+    this.#worker.ref();
+    this.#worker.postMessage(n);
+  }
+
+  /**
+   * Gives up a computation. Either its result still comes, or the worker
+   * goes: whichever takes less of the processor on this runtime.
+   */
+  abandon(): void {
+    if (TERMINATE_STOPS) void this.#worker.terminate();
+  }
+
+  /** Ends the worker, without another word from it. */
+  close(): void {
+    this.#gone = true;
+    void this.#worker.terminate();
+  }
+
+  #onReply(reply: ComputeReply): void {
+    if (this.#gone) return;
+    // Deno counts these: one for the constructor and for each run.
+    this.#worker.unref();
+    if (reply.kind === "ready") this.#events.onReady(this);
+    else this.#events.onResult(this, reply);
+  }
+
+  #end(reason: unknown): void {
+    if (this.#gone) return;
+    this.close(); // After a "messageerror" it still runs.
+    this.#events.onGone(this, reason instanceof Error ? reason : new Error(String(reason)));
+  }
+}
+
+/**
+ * The module beside this one. In an executable and in a bundle it is a bundle
+ * of its own, `compute_worker.js`, beside the one that this is part of.
+ */
+function computeWorkerModule(): URL {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const module = new URL(`./compute_worker.${extension}`, import.meta.url);
+  if (module.protocol === "file:") return module;
+  // From a registry, on Deno, whose node:worker_threads takes files and data only.
+  const source = `import ${JSON.stringify(module.href)};`;
+  return new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+}
