@@ -41,7 +41,7 @@ export const fibonacciClientCodec: RpcClientCodec<string, string> = {
  */
 export function fibonacciServerCodec(
   maxN: number,
-): RpcServerCodec<number, string> {
+): RpcServerCodec<number, string | Uint8Array> {
   return {
     decodeRequest: (body) => decodeArgument(body, { maxN }),
     encodeResponse: (decimal) => decimal,

@@ -7,6 +7,7 @@
 import { getLogger } from "@logtape/logtape";
 import { Acknowledger } from "../amqp/acknowledger.ts";
 import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import type { ReplyProbe } from "./reply_probe.ts";
 import { ReceivedRequest, type RequestInbox } from "./request.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
@@ -21,15 +22,27 @@ export class Inbox implements RequestInbox {
   readonly open: Set<ReceivedRequest> = new Set();
   readonly #acknowledger: Acknowledger;
   readonly #onSettled: () => void;
+  readonly #probe: ReplyProbe;
   /** Replies that wait until the broker takes messages again. */
   readonly #held: (() => void)[] = [];
   #isLost = false;
 
-  /** @param onSettled Told whenever there is one open request less, or none is left. */
-  constructor(transport: Transport, channel: AMQPChannel, onSettled: () => void) {
+  /**
+   * @param transport The connection.
+   * @param channel The channel.
+   * @param probe Looks at reply addresses.
+   * @param onSettled Told whenever there is one open request less, or none is left.
+   */
+  constructor(
+    transport: Transport,
+    channel: AMQPChannel,
+    probe: ReplyProbe,
+    onSettled: () => void,
+  ) {
     this.transport = transport;
     this.channel = channel;
     this.#acknowledger = new Acknowledger(transport, channel);
+    this.#probe = probe;
     this.#onSettled = onSettled;
     transport.gone.then((reason) => this.lose(reason));
   }
@@ -72,6 +85,11 @@ export class Inbox implements RequestInbox {
     if (this.#isLost) return;
     this.#acknowledger.reject(request.message.deliveryTag, false);
     this.#settle(request);
+  }
+
+  /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
+  async isCallerGone(request: ReceivedRequest): Promise<boolean> {
+    return await this.#probe.check(this.transport.broker, request.replyTo) === false;
   }
 
   /** Sends the replies that waited. */

@@ -20,6 +20,8 @@ export interface RequestInbox {
   drop(request: ReceivedRequest): void;
   /** Rejects without requeue. */
   reject(request: ReceivedRequest): void;
+  /** Whether nobody listens at its reply address. */
+  isCallerGone(request: ReceivedRequest): Promise<boolean>;
 }
 
 /** A delivered request. */
@@ -33,6 +35,7 @@ export class ReceivedRequest implements HandlerContext {
   #controller: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #aborted: Error | undefined;
+  #isAbandoned = false;
   #isSettled = false;
   #settled: PromiseWithResolvers<void> | undefined;
 
@@ -73,6 +76,17 @@ export class ReceivedRequest implements HandlerContext {
       }
     }
     return this.#controller.signal;
+  }
+
+  /** See {@linkcode HandlerContext.isCallerGone}. */
+  async isCallerGone(): Promise<boolean> {
+    this.#isAbandoned = await this.inbox.isCallerGone(this);
+    return this.#isAbandoned;
+  }
+
+  /** Whether its caller was looked for, and was gone. */
+  get isAbandoned(): boolean {
+    return this.#isAbandoned;
   }
 
   /** Tells the handler that its result is of no use. */

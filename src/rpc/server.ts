@@ -175,7 +175,12 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     await this.#ensureQueue(transport);
     if (this.#lane?.inbox.transport !== transport) await this.#openLane(transport);
     const channel = await transport.openChannel();
-    const inbox = new Inbox(transport, channel, () => this.#onInboxSettled(inbox));
+    const inbox = new Inbox(
+      transport,
+      channel,
+      this.#probe,
+      () => this.#onInboxSettled(inbox),
+    );
     try {
       await channel.basicQos(prefetch);
       const consumer = await channel.basicConsume(
@@ -218,6 +223,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       queue: this.#options.queue + SUSPECTS_SUFFIX,
       queueType: this.#queueType,
       maxStarts: Math.max(this.#options.maxAttempts - 1, 1),
+      probe: this.#probe,
       alone: (task) => this.#work.alone(task),
       serve: (request) => this.#serveSuspect(request),
       giveUp: (request) => this.#giveUp(request),
@@ -273,12 +279,14 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   async #isHeard(request: ReceivedRequest): Promise<boolean> {
     if (!this.#isAnswerable(request)) return false;
     if (!request.replyTo.startsWith(DIRECT_REPLY_TO)) return true;
-    const found = await this.#probe.check(request.inbox.transport.broker, request.replyTo);
-    if (request.inbox.isLost) return false;
-    if (found !== false) return true;
+    const isGone = await request.isCallerGone();
+    if (isGone) this.#abandon(request);
+    return !isGone && !request.inbox.isLost;
+  }
+
+  #abandon(request: ReceivedRequest): void {
     this.#stats.abandoned += 1;
     request.inbox.reject(request);
-    return false;
   }
 
   #isAnswerable(request: ReceivedRequest): boolean {
@@ -306,8 +314,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   #serve(request: ReceivedRequest): void | Promise<void> {
     if (request.inbox.isLost || !this.#isAnswerable(request)) return;
     if (request.expired) {
-      this.#stats.expired += 1;
-      request.inbox.drop(request);
+      this.#expire(request);
       return;
     }
     try {
@@ -328,6 +335,10 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #reply(request: ReceivedRequest, response: Response): void {
+    if (request.isAbandoned) {
+      this.#abandon(request);
+      return;
+    }
     try {
       const body = this.#codec.encodeResponse(response);
       checkSize(body);
@@ -341,7 +352,21 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
+  /** Nobody waits for a reply. */
+  #expire(request: ReceivedRequest): void {
+    this.#stats.expired += 1;
+    request.inbox.drop(request);
+  }
+
   #replyError(request: ReceivedRequest, thrown: unknown): void {
+    if (request.isAbandoned) {
+      this.#abandon(request);
+      return;
+    }
+    if (request.expired) {
+      this.#expire(request);
+      return;
+    }
     if (!(thrown instanceof RpcError)) {
       logger.error("a handler failed: {error}", { error: stackOf(thrown) });
     }

@@ -74,6 +74,12 @@ export interface HandlerContext {
   readonly deadline: number | undefined;
   /** Whether the request was delivered before, and not acknowledged. */
   readonly redelivered: boolean;
+  /**
+   * Looks whether anybody still listens at the request's reply address: two
+   * round trips to the broker, for a handler to make before expensive work.
+   * `true`: nobody does, and whatever the handler gives is not sent.
+   */
+  isCallerGone(): Promise<boolean>;
 }
 
 /** Computes a response; an `RpcError` it throws reaches the caller, anything else as `internal`. */
@@ -90,9 +96,9 @@ export interface RpcServerStats {
   responses: number;
   /** Requests answered with an error. */
   errors: number;
-  /** Requests whose time was up before they were started: acknowledged, not answered. */
+  /** Requests whose time was up before they were started, or done: acknowledged, not answered. */
   expired: number;
-  /** Requests whose caller was gone before they were started: rejected. */
+  /** Requests whose caller was seen to be gone: rejected. */
   abandoned: number;
   /** Requests that can't be answered: rejected. */
   rejected: number;

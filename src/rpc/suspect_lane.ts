@@ -20,6 +20,7 @@ import type { AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.t
 import { RpcError } from "../errors.ts";
 import { ATTEMPTS_HEADER } from "../protocol.ts";
 import { Inbox } from "./inbox.ts";
+import type { ReplyProbe } from "./reply_probe.ts";
 import type { ReceivedRequest } from "./request.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
@@ -38,6 +39,8 @@ export interface SuspectLaneOptions {
   readonly queueType: QueueType;
   /** After so many starts, each of which took its server with it, a suspect is given up. */
   readonly maxStarts: number;
+  /** Looks at reply addresses. */
+  readonly probe: ReplyProbe;
   /** Runs a task when nothing else is under way. */
   readonly alone: <Result>(task: () => Promise<Result>) => Promise<Result>;
   /** Serves a request to its end. */
@@ -64,7 +67,8 @@ export class SuspectLane {
 
   /** Opens its channel and begins to look for suspects. */
   static async open(transport: Transport, options: SuspectLaneOptions): Promise<SuspectLane> {
-    const inbox = new Inbox(transport, await transport.openChannel(), options.onSettled);
+    const { probe, onSettled } = options;
+    const inbox = new Inbox(transport, await transport.openChannel(), probe, onSettled);
     const lane = new SuspectLane(inbox, options);
     transport.gone.then(() => lane.stop());
     lane.#run();
