@@ -7,7 +7,7 @@ import { Argument, Command, CommanderError, Option } from "@commander-js/extra-t
 import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
-import { DEFAULT_MAX_N } from "../fibonacci/server.ts";
+import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/server.ts";
 import { call } from "./call.ts";
 import {
   connectOptions,
@@ -23,7 +23,7 @@ import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
 import { OUTPUT_FORMATS } from "./result_writer.ts";
 import { serve } from "./serve.ts";
-import { duration, wholeNumber } from "./values.ts";
+import { duration, matcher, wholeNumber } from "./values.ts";
 import { version } from "./version.ts";
 
 /** Runs the command line; resolves to the exit code. */
@@ -76,14 +76,34 @@ function build(environment: Environment, exit: (code: number) => void) {
     .addOption(urlOption())
     .addOption(queueOption())
     .option(
+      "--max-n <n>",
+      `largest n that is computed (default: ${DEFAULT_MAX_N})`,
+      wholeNumber(0, MAX_MAX_N),
+    )
+    .option("--max-time <time>", "longest computation (default: 30s)", duration)
+    .option(
+      "--workers <count>",
+      "threads for big numbers (default: one per core)",
+      wholeNumber(0, MAX_WORKERS),
+    )
+    .option(
       "--prefetch <count>",
-      "requests taken before replies are sent",
+      "requests taken before replies are sent (default: 256)",
       wholeNumber(1, 65_535),
     )
     .option(
-      "--max-n <n>",
-      `largest n that is computed (default: ${DEFAULT_MAX_N})`,
-      wholeNumber(0, 1_500_000_000),
+      "--max-attempts <count>",
+      "times a request may kill its server (default: 3)",
+      wholeNumber(1, 1_000_000),
+    )
+    .option(
+      "--allow-reply-to <pattern...>",
+      'reply queues that may be used, such as "amq.*" (default: all)',
+    )
+    .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
+    .option(
+      "--exit-on-disconnect",
+      "end with 3 when there is no connection, instead of trying again",
     )
     .addOption(
       new Option(
@@ -99,11 +119,15 @@ function build(environment: Environment, exit: (code: number) => void) {
     .action(async (options) => {
       await configureLogging(environment, options, "info");
       warnOfPassword(options.url, (text) => getLogger(["fibrpc", "serve"]).warn(text));
-      const { prefetch, maxN, queueType } = options;
+      const { maxN, workers, prefetch, maxAttempts, queueType } = options;
+      const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
+      const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
       exit(
         await serve(environment, {
           ...connectOptions(environment, options, "serve"),
-          ...given({ prefetch, maxN, queueType }),
+          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, queueType }),
+          ...given({ allowReplyTo, drainTimeoutMs }),
+          exitOnDisconnect: options.exitOnDisconnect ?? false,
         }),
       );
     });

@@ -12,6 +12,12 @@ import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK } from "./exit_cod
 
 const logger = getLogger(["fibrpc", "serve"]);
 
+/** What the command line says besides the server's options. */
+export interface ServeCommandOptions extends FibonacciServerOptions {
+  /** Whether to end when there is no connection, instead of trying again. */
+  readonly exitOnDisconnect: boolean;
+}
+
 /**
  * Serves until a signal comes, then drains.
  *
@@ -19,52 +25,47 @@ const logger = getLogger(["fibrpc", "serve"]);
  */
 export async function serve(
   environment: Environment,
-  options: FibonacciServerOptions,
+  { exitOnDisconnect, ...options }: ServeCommandOptions,
 ): Promise<number> {
   const { queue = DEFAULT_QUEUE } = options;
+  const ended = Promise.withResolvers<number>();
   const server = new FibonacciServer({
     ...options,
-    onStateChange({ state, broker }) {
-      if (state !== "connected") return;
-      logger.info("Awaiting RPC requests on {queue} at {broker}", {
-        queue,
-        broker,
-      });
+    onStateChange({ state, broker, reason }) {
+      if (state === "connected") {
+        logger.info("Awaiting RPC requests on {queue} at {broker}", { queue, broker });
+      } else if (state === "connecting" && exitOnDisconnect) {
+        logger.error("no connection to {broker}, and not to try again: {reason}", {
+          broker,
+          reason,
+        });
+        server.close().then(() => ended.resolve(EXIT_BY_ERROR.unavailable));
+      }
     },
   });
-  const drained = new Promise<number>((resolve) => {
-    environment.onSignal((signal) => {
-      if (server.state === "closed") {
-        environment.exit(EXIT_BY_SIGNAL[signal]);
-        return;
-      }
-      logger.info("{signal}: finishing {pending} requests, taking no more", {
-        signal,
-        pending: server.pending,
-      });
-      server.close().then(resolve);
-    });
+  environment.onSignal((signal) => {
+    if (server.state === "closed") {
+      environment.exit(EXIT_BY_SIGNAL[signal]);
+      return;
+    }
+    const { pending } = server;
+    logger.info("{signal}: finishing {pending} requests, taking no more", { signal, pending });
+    server.close().then((unanswered) => ended.resolve(unanswered === 0 ? EXIT_OK : EXIT_FAILURE));
   });
   try {
     await server.start();
   } catch (thrown) {
     const error = RpcError.from(thrown);
-    // Closed by a signal before it ever connected: that is no failure.
+    // Closed before it ever connected: `ended` says why.
     if (error.code !== "cancelled") {
-      logger.error("{message} ({code})", {
-        message: error.message,
-        code: error.code,
-      });
+      logger.error("{message} ({code})", { message: error.message, code: error.code });
       return EXIT_BY_ERROR[error.code];
     }
   }
-  const unanswered = await drained;
-  if (unanswered === 0) return EXIT_OK;
-  logger.error(
-    "{unanswered} requests were not finished in time and go back to the queue",
-    {
-      unanswered,
-    },
-  );
-  return EXIT_FAILURE;
+  const exitCode = await ended.promise;
+  if (exitCode === EXIT_FAILURE) {
+    logger.error("not all requests were finished in time: the others go back to the queue");
+  }
+  logger.info("served {responses} responses and {errors} errors", { ...server.stats });
+  return exitCode;
 }

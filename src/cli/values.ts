@@ -50,3 +50,10 @@ export function wholeNumber(
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...before ?? [], text];
 }
+
+/** Whether a name matches one of the patterns; `*` stands for any characters, also none. */
+export function matcher(patterns: readonly string[]): (name: string) => boolean {
+  const alternatives = patterns.map((pattern) => pattern.split("*").map(RegExp.escape).join(".*"));
+  const all = new RegExp(`^(?:${alternatives.join("|")})$`, "s");
+  return (name) => all.test(name);
+}
