@@ -9,20 +9,14 @@ import { Connection, type ConnectionState, type Session } from "../amqp/connecti
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
-import {
-  CONTENT_TYPE_TEXT,
-  DIRECT_REPLY_TO,
-  encodeError,
-  MAX_BODY_BYTES,
-  SUSPECTS_SUFFIX,
-  TRANSIENT,
-} from "../protocol.ts";
+import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
+import { Dispatcher } from "./dispatcher.ts";
 import { Inbox } from "./inbox.ts";
-import { unanswerable } from "./reply_address.ts";
 import { ReplyProbe } from "./reply_probe.ts";
 import type { ReceivedRequest } from "./request.ts";
 import {
+  type ResolvedServerOptions,
   resolveServerOptions,
   type RpcHandler,
   type RpcServerOptions,
@@ -33,14 +27,8 @@ import { WorkQueue } from "./work_queue.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** How often rejected requests are logged, in milliseconds. */
-const LOG_EVERY_MS = 10_000;
-
 /** How the consumer is named on its channel. */
 const CONSUMER_TAG = "fibrpc";
-
-/** What a caller is told of a failure that isn't its own. */
-const INTERNAL_MESSAGE = "the server failed; its log says why";
 
 /**
  * Serves requests from a queue: hands each to a handler, sends its result to
@@ -61,20 +49,10 @@ const INTERNAL_MESSAGE = "the server failed; its log says why";
 export class RpcServer<Request, Response> implements AsyncDisposable {
   /** Resolves when the server was closed. */
   readonly closed: Promise<void>;
-  readonly #codec: RpcServerCodec<Request, Response>;
-  readonly #handler: RpcHandler<Request, Response>;
-  readonly #options: ReturnType<typeof resolveServerOptions>;
+  readonly #dispatcher: Dispatcher<Request, Response>;
+  readonly #options: ResolvedServerOptions;
   readonly #work = new WorkQueue();
   readonly #probe: ReplyProbe;
-  readonly #stats: RpcServerStats = {
-    requests: 0,
-    responses: 0,
-    errors: 0,
-    expired: 0,
-    abandoned: 0,
-    rejected: 0,
-    givenUp: 0,
-  };
   readonly #closed = Promise.withResolvers<void>();
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
   readonly #inboxes = new Set<Inbox>();
@@ -83,7 +61,6 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   #connection: Connection | undefined;
   #closing: Promise<number> | undefined;
   #onSettled: () => void = () => {};
-  #rejectionLoggedAt = -Infinity;
 
   /**
    * Makes a server; {@linkcode RpcServer.start} starts it.
@@ -98,9 +75,8 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     handler: RpcHandler<Request, Response>,
     options: RpcServerOptions = {},
   ) {
-    this.#codec = codec;
-    this.#handler = handler;
     this.#options = resolveServerOptions(options);
+    this.#dispatcher = new Dispatcher(codec, handler, this.#options);
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
     this.#probe = new ReplyProbe(this.#options);
@@ -118,7 +94,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   /** What this server has done so far. */
   get stats(): Readonly<RpcServerStats> {
-    return { ...this.#stats };
+    return { ...this.#dispatcher.stats };
   }
 
   /** How many requests it has taken and not settled. */
@@ -225,8 +201,8 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       maxStarts: Math.max(this.#options.maxAttempts - 1, 1),
       probe: this.#probe,
       alone: (task) => this.#work.alone(task),
-      serve: (request) => this.#serveSuspect(request),
-      giveUp: (request) => this.#giveUp(request),
+      serve: (request) => this.#dispatcher.serveSuspect(request),
+      giveUp: (request) => this.#dispatcher.giveUp(request),
       onSettled: () => this.#onSettled(),
     });
     const { inbox } = this.#lane;
@@ -245,135 +221,16 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #onRequest(inbox: Inbox, message: AMQPMessage): void {
-    this.#stats.requests += 1;
+    this.#dispatcher.stats.requests += 1;
     const request = inbox.take(message);
     if (message.redelivered) this.#suspect(request);
-    else this.#work.push(() => this.#serve(request));
+    else this.#work.push(() => this.#dispatcher.serve(request));
   }
 
   /** It was in the hands of a server that died, or lost its connection. */
   async #suspect(request: ReceivedRequest): Promise<void> {
     const isMoved = await this.#lane?.move(request) ?? false;
-    if (!isMoved && !request.inbox.isLost) await this.#serveSuspect(request);
-  }
-
-  /** What cost its server the connection may have been the reply. */
-  async #serveSuspect(request: ReceivedRequest): Promise<void> {
-    if (await this.#isHeard(request)) await this.#serve(request);
-  }
-
-  async #giveUp(request: ReceivedRequest): Promise<void> {
-    const { maxAttempts, queue } = this.#options;
-    this.#stats.givenUp += 1;
-    logger.error("gave up a request of {queue} that took its server with it {maxAttempts} times", {
-      queue,
-      maxAttempts,
-      correlationId: request.message.properties.correlationId,
-    });
-    if (!await this.#isHeard(request)) return;
-    const text = `the request was given up: its server died ${maxAttempts} times in a row`;
-    this.#replyError(request, new RpcError("internal", text));
-  }
-
-  /** Whether the reply has somewhere to go; if it hasn't, the request is rejected. */
-  async #isHeard(request: ReceivedRequest): Promise<boolean> {
-    if (!this.#isAnswerable(request)) return false;
-    if (!request.replyTo.startsWith(DIRECT_REPLY_TO)) return true;
-    const isGone = await request.isCallerGone();
-    if (isGone) this.#abandon(request);
-    return !isGone && !request.inbox.isLost;
-  }
-
-  #abandon(request: ReceivedRequest): void {
-    this.#stats.abandoned += 1;
-    request.inbox.reject(request);
-  }
-
-  #isAnswerable(request: ReceivedRequest): boolean {
-    const { queue, allowReplyTo } = this.#options;
-    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], allowReplyTo);
-    if (reason === undefined) return true;
-    this.#stats.rejected += 1;
-    request.inbox.reject(request);
-    this.#logRejection(reason);
-    return false;
-  }
-
-  #logRejection(reason: string): void {
-    const now = performance.now();
-    if (now - this.#rejectionLoggedAt < LOG_EVERY_MS) return;
-    this.#rejectionLoggedAt = now;
-    const { rejected } = this.#stats;
-    logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
-      reason,
-      rejected,
-    });
-  }
-
-  /** Starts it; the promise, if one is needed, resolves when it is settled. */
-  #serve(request: ReceivedRequest): void | Promise<void> {
-    if (request.inbox.isLost || !this.#isAnswerable(request)) return;
-    if (request.expired) {
-      this.#expire(request);
-      return;
-    }
-    try {
-      const body = request.message.body ?? new Uint8Array();
-      const result = this.#handler(this.#codec.decodeRequest(body), request);
-      if (!(result instanceof Promise)) {
-        this.#reply(request, result);
-        return;
-      }
-      result.then(
-        (response) => this.#reply(request, response),
-        (error) => this.#replyError(request, error),
-      );
-      return request.settled;
-    } catch (error) {
-      this.#replyError(request, error);
-    }
-  }
-
-  #reply(request: ReceivedRequest, response: Response): void {
-    if (request.isAbandoned) {
-      this.#abandon(request);
-      return;
-    }
-    try {
-      const body = this.#codec.encodeResponse(response);
-      checkSize(body);
-      this.#stats.responses += 1;
-      request.inbox.reply(request, body, {
-        contentType: CONTENT_TYPE_TEXT,
-        deliveryMode: TRANSIENT,
-      });
-    } catch (error) {
-      this.#replyError(request, error);
-    }
-  }
-
-  /** Nobody waits for a reply. */
-  #expire(request: ReceivedRequest): void {
-    this.#stats.expired += 1;
-    request.inbox.drop(request);
-  }
-
-  #replyError(request: ReceivedRequest, thrown: unknown): void {
-    if (request.isAbandoned) {
-      this.#abandon(request);
-      return;
-    }
-    if (request.expired) {
-      this.#expire(request);
-      return;
-    }
-    if (!(thrown instanceof RpcError)) {
-      logger.error("a handler failed: {error}", { error: stackOf(thrown) });
-    }
-    const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
-    const { body, properties } = encodeError(error);
-    this.#stats.errors += 1;
-    request.inbox.reply(request, body, properties);
+    if (!isMoved && !request.inbox.isLost) await this.#dispatcher.serveSuspect(request);
   }
 
   async #drain(): Promise<number> {
@@ -404,20 +261,4 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       this.#onSettled();
     });
   }
-}
-
-/** Refuses a body that would cost the channel instead of reaching the caller. */
-function checkSize(body: string | Uint8Array): void {
-  // A string's UTF-8 is at most three times as long: mostly no need to encode it.
-  if (body.length * 3 <= MAX_BODY_BYTES) return;
-  const bytes = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
-  if (bytes <= MAX_BODY_BYTES) return;
-  throw new RpcError(
-    "resource_exhausted",
-    `the result of ${bytes} bytes is over the message limit of ${MAX_BODY_BYTES} bytes`,
-  );
-}
-
-function stackOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.stack ?? String(thrown) : String(thrown);
 }

@@ -1,0 +1,198 @@
+/**
+ * What a server does with one request, from its arrival to the moment it is
+ * answered, dropped or rejected.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { RpcError } from "../errors.ts";
+import {
+  CONTENT_TYPE_TEXT,
+  DIRECT_REPLY_TO,
+  encodeError,
+  MAX_BODY_BYTES,
+  SUSPECTS_SUFFIX,
+  TRANSIENT,
+} from "../protocol.ts";
+import type { RpcServerCodec } from "./codec.ts";
+import { unanswerable } from "./reply_address.ts";
+import type { ReceivedRequest } from "./request.ts";
+import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./server_options.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** How often rejected requests are logged, in milliseconds. */
+const LOG_EVERY_MS = 10_000;
+
+/** What a caller is told of a failure that isn't its own. */
+const INTERNAL_MESSAGE = "the server failed; its log says why";
+
+/** See the module. */
+export class Dispatcher<Request, Response> {
+  /** What was done so far. */
+  readonly stats: RpcServerStats = {
+    requests: 0,
+    responses: 0,
+    errors: 0,
+    expired: 0,
+    abandoned: 0,
+    rejected: 0,
+    givenUp: 0,
+  };
+  readonly #codec: RpcServerCodec<Request, Response>;
+  readonly #handler: RpcHandler<Request, Response>;
+  readonly #options: ResolvedServerOptions;
+  #rejectionLoggedAt = -Infinity;
+
+  /**
+   * @param codec What the bodies mean.
+   * @param handler Computes the responses.
+   * @param options The server's.
+   */
+  constructor(
+    codec: RpcServerCodec<Request, Response>,
+    handler: RpcHandler<Request, Response>,
+    options: ResolvedServerOptions,
+  ) {
+    this.#codec = codec;
+    this.#handler = handler;
+    this.#options = options;
+  }
+
+  /** Starts it; the promise, if one is needed, resolves when it is settled. */
+  serve(request: ReceivedRequest): void | Promise<void> {
+    if (request.inbox.isLost || !this.#isAnswerable(request)) return;
+    if (request.expired) {
+      this.#expire(request);
+      return;
+    }
+    try {
+      const body = request.message.body ?? new Uint8Array();
+      const result = this.#handler(this.#codec.decodeRequest(body), request);
+      if (!(result instanceof Promise)) {
+        this.#reply(request, result);
+        return;
+      }
+      result.then(
+        (response) => this.#reply(request, response),
+        (error) => this.#replyError(request, error),
+      );
+      return request.settled;
+    } catch (error) {
+      this.#replyError(request, error);
+    }
+  }
+
+  /** What cost its server the connection may have been the reply. */
+  async serveSuspect(request: ReceivedRequest): Promise<void> {
+    if (await this.#isHeard(request)) await this.serve(request);
+  }
+
+  /** Answers a request that took its server with it too often. */
+  async giveUp(request: ReceivedRequest): Promise<void> {
+    const { maxAttempts, queue } = this.#options;
+    this.stats.givenUp += 1;
+    logger.error("gave up a request of {queue} that took its server with it {maxAttempts} times", {
+      queue,
+      maxAttempts,
+      correlationId: request.message.properties.correlationId,
+    });
+    if (!await this.#isHeard(request)) return;
+    const text = `the request was given up: its server died ${maxAttempts} times in a row`;
+    this.#replyError(request, new RpcError("internal", text));
+  }
+
+  /** Whether the reply has somewhere to go; if it hasn't, the request is rejected. */
+  async #isHeard(request: ReceivedRequest): Promise<boolean> {
+    if (!this.#isAnswerable(request)) return false;
+    if (!request.replyTo.startsWith(DIRECT_REPLY_TO)) return true;
+    const isGone = await request.isCallerGone();
+    if (isGone) this.#abandon(request);
+    return !isGone && !request.inbox.isLost;
+  }
+
+  #abandon(request: ReceivedRequest): void {
+    this.stats.abandoned += 1;
+    request.inbox.reject(request);
+  }
+
+  #isAnswerable(request: ReceivedRequest): boolean {
+    const { queue, allowReplyTo } = this.#options;
+    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], allowReplyTo);
+    if (reason === undefined) return true;
+    this.stats.rejected += 1;
+    request.inbox.reject(request);
+    this.#logRejection(reason);
+    return false;
+  }
+
+  #logRejection(reason: string): void {
+    const now = performance.now();
+    if (now - this.#rejectionLoggedAt < LOG_EVERY_MS) return;
+    this.#rejectionLoggedAt = now;
+    const { rejected } = this.stats;
+    logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
+      reason,
+      rejected,
+    });
+  }
+
+  #reply(request: ReceivedRequest, response: Response): void {
+    if (request.isAbandoned) {
+      this.#abandon(request);
+      return;
+    }
+    try {
+      const body = this.#codec.encodeResponse(response);
+      checkSize(body);
+      this.stats.responses += 1;
+      request.inbox.reply(request, body, {
+        contentType: CONTENT_TYPE_TEXT,
+        deliveryMode: TRANSIENT,
+      });
+    } catch (error) {
+      this.#replyError(request, error);
+    }
+  }
+
+  /** Nobody waits for a reply. */
+  #expire(request: ReceivedRequest): void {
+    this.stats.expired += 1;
+    request.inbox.drop(request);
+  }
+
+  #replyError(request: ReceivedRequest, thrown: unknown): void {
+    if (request.inbox.isLost) return; // It is delivered again, here or elsewhere.
+    if (request.isAbandoned) {
+      this.#abandon(request);
+      return;
+    }
+    if (request.expired) {
+      this.#expire(request);
+      return;
+    }
+    if (!(thrown instanceof RpcError)) {
+      logger.error("a handler failed: {error}", { error: stackOf(thrown) });
+    }
+    const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
+    const { body, properties } = encodeError(error);
+    this.stats.errors += 1;
+    request.inbox.reply(request, body, properties);
+  }
+}
+
+/** Refuses a body that would cost the channel instead of reaching the caller. */
+function checkSize(body: string | Uint8Array): void {
+  // A string's UTF-8 is at most three times as long: mostly no need to encode it.
+  if (body.length * 3 <= MAX_BODY_BYTES) return;
+  const bytes = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
+  if (bytes <= MAX_BODY_BYTES) return;
+  throw new RpcError(
+    "resource_exhausted",
+    `the result of ${bytes} bytes is over the message limit of ${MAX_BODY_BYTES} bytes`,
+  );
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.stack ?? String(thrown) : String(thrown);
+}
