@@ -6,15 +6,9 @@
 import { channelError, REPLY_CODE, replyCodeOf, withoutClient } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
-import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
-import {
-  CONTENT_TYPE_TEXT,
-  decodeError,
-  DIRECT_REPLY_TO,
-  isErrorReply,
-  TRANSIENT,
-} from "../protocol.ts";
+import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../protocol.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
   type CallOptions,
@@ -25,19 +19,13 @@ import {
 import type { RpcClientCodec } from "./codec.ts";
 import { checkTimeout } from "./options.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
+import { openReplySession, type ReplySession } from "./reply_session.ts";
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
 
 /** How many requests are encoded in one go. */
 const BURST = 64;
-
-/** What replies come in on; a new one after each loss. */
-interface ClientSession extends Session {
-  readonly transport: Transport;
-  readonly channel: AMQPChannel;
-  readonly replyTo: string;
-}
 
 /**
  * Calls a service over RabbitMQ.
@@ -84,7 +72,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   };
   #nextId = 0;
   #connection: Connection | undefined;
-  #session: ClientSession | undefined;
+  #session: ReplySession | undefined;
   #closed = false;
   #inspection: Promise<QueueInspection> | undefined;
   #silenceWatch: ReturnType<typeof setInterval> | undefined;
@@ -217,28 +205,19 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   async #establish(transport: Transport): Promise<Session> {
-    const channel = await transport.openChannel();
-    channel.onReturn = (message) => this.#onReturn(message);
-    const replyTo = this.#options.reply === "direct"
-      ? DIRECT_REPLY_TO
-      : await declareReplyQueue(channel);
-    const consumer = await channel.basicConsume(
-      replyTo,
-      { noAck: true },
+    const session = await openReplySession(
+      transport,
+      this.#options.reply,
       (message) => this.#onReply(message),
+      (message) => this.#onReturn(message),
     );
-    const ended = consumer.wait().then(
-      () => new Error("the reply consumer ended"),
-      (e) => e,
-    );
-    const session: ClientSession = { transport, channel, replyTo, ended };
     this.#session = session;
-    ended.then((reason) => this.#onSessionEnd(session, reason));
+    session.ended.then((reason) => this.#onSessionEnd(session, reason));
     return session;
   }
 
   /** Replies to what was sent on it can't come any more. */
-  #onSessionEnd(session: ClientSession, reason: Error): void {
+  #onSessionEnd(session: ReplySession, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
     const refused = replyCodeOf(reason) === REPLY_CODE.ACCESS_REFUSED;
     for (const call of this.#pending.values()) {
@@ -291,7 +270,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     } else this.#publish(call, session);
   }
 
-  #sendIfServed(call: PendingCall<Response>, session: ClientSession): void {
+  #sendIfServed(call: PendingCall<Response>, session: ReplySession): void {
     this.#inspect(session.transport).then((queue) => {
       if (!this.#pending.has(call.options.id) || call.sent > 0) return;
       if (queue.found === false) {
@@ -306,7 +285,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }, () => {}); // The connection is gone: the next one looks again.
   }
 
-  #publish(call: PendingCall<Response>, session: ClientSession): void {
+  #publish(call: PendingCall<Response>, session: ReplySession): void {
     const leftMs = Math.ceil(call.leftMs);
     if (leftMs <= 0) return; // Its timer is about to tell.
     if (call.sent > 0) this.#stats.resubmissions += 1;
@@ -374,11 +353,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       RETURN_RETRY_MS.first * 2 ** (call.sent - 2),
       RETURN_RETRY_MS.cap,
     );
-    setTimeout(() => {
-      if (this.#pending.has(call.options.id) && call.sentOn === undefined) {
-        this.#send(call);
-      }
-    }, waitMs);
+    call.sendLater(waitMs, () => this.#send(call));
   }
 
   #place(call: PendingCall<Response>): string {
@@ -426,23 +401,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Each resubmission doubles the patience: some calls simply take long. */
-  #isSilent(call: PendingCall<Response>, session: ClientSession): boolean {
+  #isSilent(call: PendingCall<Response>, session: ReplySession): boolean {
     const patience = this.#options.resendAfterMs * 2 ** (call.sent - 1);
     return call.options.idempotent && call.sentOn === session &&
       performance.now() - call.sentAt >= patience;
-  }
-}
-
-async function declareReplyQueue(channel: AMQPChannel): Promise<string> {
-  try {
-    return (await channel.queueDeclare("", {
-      exclusive: true,
-      autoDelete: true,
-    })).name;
-  } catch (error) {
-    throw channelError(
-      error,
-      "can't declare a reply queue (direct replies need no permission)",
-    );
   }
 }

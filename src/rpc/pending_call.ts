@@ -54,6 +54,7 @@ export class PendingCall<Response> {
   readonly #deadline: number;
   readonly #abort: () => void;
   #timer: ReturnType<typeof setTimeout>;
+  #pause: ReturnType<typeof setTimeout> | undefined;
 
   /** Its time begins. */
   constructor(options: PendingCallOptions<Response>, events: PendingCallEvents<Response>) {
@@ -73,9 +74,18 @@ export class PendingCall<Response> {
     return this.#deadline - performance.now();
   }
 
-  /** Lets go of its timer and its signal. */
+  /** Sends it after a pause, unless it has ended or was sent by then. */
+  sendLater(ms: number, send: () => void): void {
+    clearTimeout(this.#pause);
+    this.#pause = setTimeout(() => {
+      if (this.sentOn === undefined) send();
+    }, ms);
+  }
+
+  /** Lets go of its timers and its signal. */
   end(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#pause);
     this.options.signal?.removeEventListener("abort", this.#abort);
   }
 }

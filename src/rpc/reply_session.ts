@@ -1,0 +1,52 @@
+/**
+ * What replies come in on: direct reply-to, or a queue of the client's own.
+ *
+ * @module
+ */
+import { channelError } from "../amqp/connect_failure.ts";
+import type { Session } from "../amqp/connection.ts";
+import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
+import { DIRECT_REPLY_TO } from "../protocol.ts";
+import type { ReplyPath } from "./client_options.ts";
+
+/** One channel for requests and their replies; a new one after each loss. */
+export interface ReplySession extends Session {
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** The channel: requests must go out on it where replies are direct. */
+  readonly channel: AMQPChannel;
+  /** The requests' `reply_to`. */
+  readonly replyTo: string;
+}
+
+/**
+ * Opens the channel and consumes replies.
+ *
+ * @param transport The connection.
+ * @param path How replies come back.
+ * @param onReply Gets each reply.
+ * @param onReturn Gets each request that no queue took.
+ * @throws {RpcError} `permission_denied` if this user may not declare a queue.
+ */
+export async function openReplySession(
+  transport: Transport,
+  path: ReplyPath,
+  onReply: (message: AMQPMessage) => void,
+  onReturn: (message: AMQPMessage) => void,
+): Promise<ReplySession> {
+  const channel = await transport.openChannel();
+  channel.onReturn = onReturn;
+  const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
+  const consumer = await channel.basicConsume(replyTo, { noAck: true }, onReply);
+  const ended = consumer.wait()
+    .then(() => new Error("the reply consumer ended"), (error: Error) => error);
+  return { transport, channel, replyTo, ended };
+}
+
+async function declareReplyQueue(channel: AMQPChannel): Promise<string> {
+  try {
+    return (await channel.queueDeclare("", { exclusive: true, autoDelete: true })).name;
+  } catch (error) {
+    throw channelError(error, "can't declare a reply queue (direct replies need no permission)");
+  }
+}
