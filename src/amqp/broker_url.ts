@@ -37,6 +37,7 @@ export class BrokerUrl {
       throw refused(text, "must start with amqp:// or amqps://");
     }
     if (url.hostname === "") throw refused(text, "names no host");
+    if (url.hash !== "") throw refused(text, "has a # (in a password, write %23)");
     this.host = decode(text, url.hostname).replace(/^\[(.*)\]$/, "$1");
     this.port = url.port === "" ? port : Number(url.port);
     this.tls = url.protocol === "amqps:";

@@ -27,6 +27,7 @@ export class ConnectFailure extends Error {
 export const REPLY_CODE = {
   ACCESS_REFUSED: 403,
   NOT_FOUND: 404,
+  RESOURCE_LOCKED: 405,
   PRECONDITION_FAILED: 406,
   NOT_ALLOWED: 530,
   INTERNAL_ERROR: 541,

@@ -33,7 +33,7 @@ export type QueueInspection =
     readonly messages: number;
   }
   | { readonly found: false }
-  /** The broker doesn't let this user look. */
+  /** The broker doesn't let this connection look. */
   | { readonly found: "unknown" };
 
 /** Whether a queue exists, and what is going on there: one round trip for each of two requests. */
@@ -54,6 +54,7 @@ export async function inspectQueue(
       case REPLY_CODE.NOT_FOUND:
         return { found: false };
       case REPLY_CODE.ACCESS_REFUSED:
+      case REPLY_CODE.RESOURCE_LOCKED: // Another connection's exclusive queue.
         return { found: "unknown" };
     }
     throw error;

@@ -76,6 +76,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #closed = false;
   #inspection: Promise<QueueInspection> | undefined;
   #silenceWatch: ReturnType<typeof setInterval> | undefined;
+  /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
+  #answeredSentAt = -Infinity;
   readonly #outbox: PendingCall<Response>[] = [];
   #burst = 0;
 
@@ -324,6 +326,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#stats.repliesDropped += 1;
       return;
     }
+    // Of one that was sent twice the reply may be to the first.
+    if (call.sent === 1) this.#answeredSentAt = Math.max(this.#answeredSentAt, call.sentAt);
     const body = message.body ?? new Uint8Array();
     try {
       if (isErrorReply(properties)) {
@@ -376,9 +380,11 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /**
-   * Looks now and then for requests that vanished with their queue: nothing
-   * tells of it. A queue without messages has none of ours waiting, so what
-   * was silent for long is under way at a server, or lost: it is sent again.
+   * Looks now and then for requests that vanished, with their queue or with
+   * a node of a cluster: nothing tells of it. One that was sent before another
+   * that is answered waits in the queue no more, nor does any when the queue
+   * is empty: then what was silent for long is under way at a server, or lost,
+   * and it is sent again.
    */
   #watchSilence(): void {
     const { resendAfterMs } = this.#options;
@@ -393,11 +399,17 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     if (session === undefined) return;
     const silent = [...this.#pending.values()].filter((call) => this.#isSilent(call, session));
     if (silent.length === 0) return;
-    const queue = await this.#inspect(session.transport);
-    if (queue.found !== false && (queue.found === "unknown" || queue.messages > 0)) return;
+    const isOvertaken = (call: PendingCall<Response>) => call.sentAt < this.#answeredSentAt;
+    const isEmpty = silent.every(isOvertaken) || await this.#isQueueEmpty(session);
     for (const call of silent) {
+      if (!isEmpty && !isOvertaken(call)) continue;
       if (this.#pending.has(call.options.id) && call.sentOn === session) this.#send(call);
     }
+  }
+
+  async #isQueueEmpty(session: ClientSession): Promise<boolean> {
+    const queue = await this.#inspect(session.transport);
+    return queue.found === false || queue.found === true && queue.messages === 0;
   }
 
   /** Each resubmission doubles the patience: some calls simply take long. */

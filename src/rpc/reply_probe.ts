@@ -11,6 +11,7 @@
  * @module
  */
 import type { BrokerUrl } from "../amqp/broker_url.ts";
+import { REPLY_CODE, replyCodeOf } from "../amqp/connect_failure.ts";
 import { inspectQueue } from "../amqp/queue.ts";
 import { Transport, type TransportOptions } from "../amqp/transport.ts";
 
@@ -37,7 +38,8 @@ export class ReplyProbe {
    * Whether something still listens at `address`. One look at a time: one
    * that crashes the connection must not be blamed on another.
    *
-   * @returns `unknown` if this user may not look, or no connection could be had.
+   * @returns `unknown` if it can't be seen: another connection's exclusive
+   * queue, no permission to look, no connection.
    */
   async check(broker: BrokerUrl, address: string): Promise<boolean | "unknown"> {
     const turn = this.#last.then(() => this.#check(broker, address));
@@ -67,8 +69,9 @@ export class ReplyProbe {
     const timer = setTimeout(() => transport.destroy(new Error("no answer")), TIMEOUT_MS);
     try {
       return (await inspectQueue(transport, address)).found;
-    } catch {
-      return signal.aborted ? "unknown" : false;
+    } catch (error) {
+      // Only what costs the connection is an address that can't be used.
+      return replyCodeOf(error) === REPLY_CODE.INTERNAL_ERROR ? false : "unknown";
     } finally {
       clearTimeout(timer);
       if (!signal.aborted) this.#idle = setTimeout(() => void transport.close(), IDLE_MS);

@@ -28,6 +28,9 @@ const logger = getLogger(["fibrpc", "server"]);
 /** How often a server looks for suspects that others left, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 
+/** How soon it looks again for one of its own, in milliseconds: it may not have reached its queue yet. */
+const LOOK_SOON_MS = 20;
+
 /** After so long without use, in milliseconds, the broker removes the queue. */
 const QUEUE_EXPIRES_MS = 60 * 60 * 1000;
 
@@ -112,7 +115,9 @@ export class SuspectLane {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
+    let waitMs = LOOK_EVERY_MS;
     while (!signal.aborted) {
+      this.#wake = new AbortController();
       try {
         while (!signal.aborted && await this.#isWaiting()) {
           await this.#options.alone(() => this.#next());
@@ -121,8 +126,9 @@ export class SuspectLane {
         // The connection is gone, or its channel, say with the queue: look again.
         if (this.inbox.isLost || this.inbox.channel.closed) break;
       }
-      this.#wake = new AbortController();
-      if (!signal.aborted) await pause(LOOK_EVERY_MS, this.#wake.signal);
+      if (signal.aborted) break;
+      await pause(waitMs, this.#wake.signal);
+      waitMs = this.#wake.signal.aborted ? LOOK_SOON_MS : Math.min(2 * waitMs, LOOK_EVERY_MS);
     }
     if (this.inbox.open.size === 0) this.inbox.close();
   }

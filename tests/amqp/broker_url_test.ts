@@ -49,6 +49,7 @@ Deno.test("BrokerUrl: refuses what is none, and never shows a password", () => {
     "u:swordfish@localhost",
     "amqp://u:swordfish@host:port",
     "amqp://u:sword%fish@host",
+    "amqp://u:sword#fish@host",
     "amqp://u:swordfish@",
     "amqp://u:swordfish@host?heartbeat=often",
   ];

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
 import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
+import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
@@ -160,6 +161,24 @@ Deno.test("RpcServer: the signal aborts when the request's time is up", async ()
   await waitFor(() => running.server.stats.expired === 1, { what: "the request to expire" });
   assertEquals(await running.server.close(), 0);
   assertEquals(peer.replies.length, 0); // Nobody waits for one.
+});
+
+Deno.test("HandlerContext.isCallerGone: true for a queue that is gone, false for any other", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const gone: Record<number, boolean> = {};
+  await using running = await startServer(async (n, context) => {
+    gone[n] = await context.isCallerGone();
+    return String(n);
+  });
+  const { queue, server } = running;
+  await peer.send(queue, "1"); // The peer's own exclusive queue.
+  await peer.send(queue, "2", { replyTo: uniqueQueue("gone") });
+  await peer.send(queue, "3", { replyTo: "amq.rabbitmq.reply-to.AAAA.AAAA" });
+  await using client = new FibonacciClient({ url: broker.url, queue });
+  assertEquals(await client.call("4"), "4"); // Direct reply-to.
+  assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "1");
+  await waitFor(() => server.stats.abandoned === 2, { what: "two abandoned requests" });
+  assertEquals(gone, { 1: false, 2: true, 3: true, 4: false });
 });
 
 Deno.test("RpcServer.close: finishes and answers what it has, leaves the rest", async () => {

@@ -1,0 +1,178 @@
+/** The command line as a function: what it is given is all that it touches. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { PassThrough } from "node:stream";
+import config from "../../deno.json" with { type: "json" };
+import type { EndSignal, Environment } from "../../src/cli/environment.ts";
+import { run } from "../../src/cli/program.ts";
+import { version } from "../../src/cli/version.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
+import { CommandLine } from "./command_line.ts";
+
+const broker = await sharedBroker();
+
+/** A process that isn't one. */
+class FakeProcess implements Environment {
+  readonly env: Record<string, string> = { FIBRPC_URL: broker.url };
+  readonly stdin = new PassThrough();
+  readonly stdout = new PassThrough({ encoding: "utf8" });
+  readonly stderr = new PassThrough({ encoding: "utf8" });
+  readonly exits: number[] = [];
+  readonly args: readonly string[];
+  #listener: (signal: EndSignal) => void = () => {};
+
+  constructor(...args: string[]) {
+    this.args = args;
+  }
+
+  onSignal(listener: (signal: EndSignal) => void): void {
+    this.#listener = listener;
+  }
+
+  exit(code: number): void {
+    this.exits.push(code);
+  }
+
+  signal(signal: EndSignal): void {
+    this.#listener(signal);
+  }
+
+  /** Runs to the end; gives the exit code and what was written. */
+  async run(): Promise<{ code: number; stdout: string; stderr: string }> {
+    const code = await run(this);
+    return { code, stdout: this.stdout.read() ?? "", stderr: this.stderr.read() ?? "" };
+  }
+}
+
+Deno.test("--version: names the version and the runtime, in each form", async () => {
+  const expected = `fibrpc ${config.version} (deno ${Deno.version.deno})\n`;
+  assertEquals(`fibrpc ${version()}\n`, expected);
+  for (const option of ["--version", "-V"]) {
+    const outcome = await new FakeProcess(option).run();
+    assertEquals(outcome, { code: 0, stdout: expected, stderr: "" });
+  }
+  const { code, stdout, stderr } = await new CommandLine("").run(["--version"]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertMatch(stdout, /^fibrpc \d+\.\d+\.\d+ \((bun|deno|node) \d+\.\d+\.\d+\)\n$/);
+});
+
+const OPTIONS = {
+  serve: [
+    "--url <url>",
+    "--queue <name>",
+    "--max-n <n>",
+    "--max-time <time>",
+    "--workers <count>",
+    "--prefetch <count>",
+    "--max-attempts <count>",
+    "--allow-reply-to <pattern...>",
+    "--drain-timeout <time>",
+    "--exit-on-disconnect",
+    "--queue-type <type>",
+    "--heartbeat <seconds>",
+    "--log-level <level>",
+    "--log-format <format>",
+    "--quiet",
+    "--help",
+  ],
+  call: [
+    "--url <url>",
+    "--queue <name>",
+    "--timeout <time>",
+    "--connect-timeout <time>",
+    "--reply <path>",
+    "--require-server",
+    "--output <format>",
+    "--heartbeat <seconds>",
+    "--log-level <level>",
+    "--log-format <format>",
+    "--quiet",
+    "--help",
+  ],
+};
+
+for (const [command, options] of Object.entries(OPTIONS)) {
+  Deno.test(`${command} --help: lists every option, on stdout`, async () => {
+    const { code, stdout, stderr } = await new FakeProcess(command, "--help").run();
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    const listed = stdout.matchAll(/^ +(?:-\w, )?(--\S+(?: <[^>]+>)?)/gm);
+    assertEquals([...listed].map(([, option]) => option), options);
+  });
+}
+
+Deno.test("--help: names the commands, the variables and the exit codes", async () => {
+  for (const args of [["--help"], ["-h"], ["help"]]) {
+    const { code, stdout, stderr } = await new FakeProcess(...args).run();
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    for (const command of Object.keys(OPTIONS)) {
+      assertMatch(stdout, new RegExp(`^  ${command} `, "m"));
+    }
+    for (const name of ["FIBRPC_URL", "AMQP_URL", "FIBRPC_QUEUE", "FIBRPC_TIMEOUT"]) {
+      assertMatch(stdout, new RegExp(`\\b${name}\\b`));
+    }
+    assertMatch(stdout, /Exit codes: 0 [^]*130/);
+  }
+});
+
+Deno.test("program: takes its streams and variables from its environment", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("program");
+  await peer.serve(queue, (request) => ({ body: `${request}0` }));
+  const process = new FakeProcess("call", "1", "-");
+  process.env.FIBRPC_QUEUE = queue;
+  process.stdin.end("2\n3\n");
+  assertEquals(await process.run(), { code: 0, stdout: "10\n20\n30\n", stderr: "" });
+  assertEquals(process.exits, []);
+});
+
+Deno.test("program: a signal ends a call; a second one ends the process at once", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("program");
+  await peer.declare(queue);
+  const process = new FakeProcess("call", "1", "-", "--queue", queue);
+  const outcome = process.run();
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
+  process.signal("SIGINT");
+  assertEquals(process.exits, []);
+  process.signal("SIGTERM");
+  assertEquals(process.exits, [143]);
+  const { stdout, stderr } = await outcome;
+  assertEquals({ stdout, stderr }, { stdout: "", stderr: "" });
+});
+
+Deno.test("program: a standard input that can't be read is told, exit code 2", async () => {
+  const process = new FakeProcess("call", "-");
+  process.stdin.on("error", () => {}).destroy(new Error("input/output error"));
+  const { code, stdout, stderr } = await process.run();
+  assertEquals({ code, stdout }, { code: 2, stdout: "" });
+  assertMatch(stderr, /^fibrpc: .*standard input.*input\/output error\n$/);
+});
+
+Deno.test("program: serves, and its second signal ends the process at once", async () => {
+  const process = new FakeProcess("serve", "--queue", uniqueQueue("program"));
+  const outcome = process.run();
+  let log = "";
+  process.stderr.on("data", (text) => log += text);
+  await waitFor(() => log.includes("Awaiting RPC requests"), { what: "the server" });
+  process.signal("SIGTERM");
+  process.signal("SIGINT");
+  assertEquals(process.exits, [130]);
+  const { code, stdout } = await outcome;
+  assertEquals({ code, stdout }, { code: 0, stdout: "" });
+});
+
+Deno.test("program: text on a terminal, JSON elsewhere", async () => {
+  for (const isTTY of [true, false]) {
+    const process = new FakeProcess("serve");
+    process.env.FIBRPC_URL = "amqp://127.0.0.1:1";
+    Object.assign(process.stderr, { isTTY });
+    let log = "";
+    process.stderr.on("data", (text) => log += text);
+    const outcome = process.run();
+    await waitFor(() => log.includes("\n"), { what: "a line of the log" });
+    process.signal("SIGINT");
+    assertEquals((await outcome).code, 0);
+    assert(log.startsWith("{") !== isTTY, log);
+  }
+});

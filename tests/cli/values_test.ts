@@ -1,0 +1,81 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { InvalidArgumentError } from "commander";
+import fc from "fast-check";
+import { collect, duration, heartbeat, wholeNumber } from "../../src/cli/values.ts";
+import { MAX_TIMEOUT_MS } from "../../src/protocol.ts";
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+Deno.test("duration(): is the sum of its parts", () => {
+  const part = fc.tuple(fc.integer({ min: 1, max: 99 }), fc.constantFrom(...Object.keys(UNITS)));
+  fc.assert(fc.property(fc.array(part, { minLength: 1, maxLength: 3 }), (parts) => {
+    const ms = parts.reduce((sum, [n, unit]) => sum + n * UNITS[unit as keyof typeof UNITS], 0);
+    fc.pre(ms <= MAX_TIMEOUT_MS);
+    assertEquals(duration(parts.map((part) => part.join("")).join("")), ms);
+  }));
+});
+
+Deno.test("duration(): fractions, and up to 24 days", () => {
+  assertEquals(duration("1.5s"), 1_500);
+  assertEquals(duration("0.5ms"), 0.5);
+  assertEquals(duration("24d"), MAX_TIMEOUT_MS);
+  assertEquals(duration("23d24h"), MAX_TIMEOUT_MS);
+});
+
+const NO_DURATIONS = [
+  "",
+  "5",
+  "s",
+  "soon",
+  "0s",
+  "0ms",
+  "-5s",
+  "+5s",
+  "1e3s",
+  "5 s",
+  " 5s",
+  "5s ",
+  "5S",
+  "5sec",
+  "5s later",
+  "1,5s",
+  ".5s",
+  "5.s",
+  "5y",
+  "\u0665s",
+  "Infinitys",
+  "25d",
+  "24d1ms",
+  `${"9".repeat(400)}s`,
+];
+
+for (const text of NO_DURATIONS) {
+  Deno.test(`duration(): refuses ${JSON.stringify(text.slice(0, 20))}`, () => {
+    assertThrows(() => duration(text), InvalidArgumentError);
+  });
+}
+
+Deno.test("heartbeat(): whole seconds, with a unit or without, from 0 to 65535", () => {
+  const accepted = { "0": 0, "15": 15, "15s": 15, "1m30s": 90, "2000ms": 2, "65535": 65_535 };
+  for (const [text, seconds] of Object.entries(accepted)) {
+    assertEquals(heartbeat(text), seconds, text);
+  }
+  for (const text of ["", "-1", "1.5", "1500ms", "65536", "99999", "1000000", "19h", "1e1"]) {
+    assertThrows(() => heartbeat(text), InvalidArgumentError);
+  }
+});
+
+Deno.test("wholeNumber(): digits alone, within its bounds", () => {
+  const parse = wholeNumber(1, 65_535);
+  assertEquals([parse("1"), parse("0065535")], [1, 65_535]);
+  const refused = ["", "0", "65536", "-1", "+1", "1.0", "1e3", "0x1", " 1", "1_0", "NaN"];
+  for (const text of [...refused, "9".repeat(17), "9".repeat(400)]) {
+    assertThrows(() => parse(text), InvalidArgumentError);
+  }
+});
+
+Deno.test("collect(): keeps the order, and leaves what it was given as it was", () => {
+  const first = collect("a", undefined);
+  assertEquals(collect("b", first), ["a", "b"]);
+  assertEquals(first, ["a"]);
+});
