@@ -407,7 +407,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }
   }
 
-  async #isQueueEmpty(session: ClientSession): Promise<boolean> {
+  async #isQueueEmpty(session: ReplySession): Promise<boolean> {
     const queue = await this.#inspect(session.transport);
     return queue.found === false || queue.found === true && queue.messages === 0;
   }
