@@ -1,7 +1,7 @@
 /**
  * Compiles the command line to one executable, `dist/fibrpc`:
  *
- *     deno task compile [--target <deno triple>] [--base deno|bun]
+ *     deno task compile [--target <deno triple>] [--base deno|bun] [--output <file>]
  *
  * `deno compile` is the first choice: its executable has the permissions that
  * deno.json lists for it and no others. But its runtime base is a download of
@@ -9,7 +9,7 @@
  * put on the base that Bun's npm package carries.
  */
 
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -161,12 +161,14 @@ function reason(output: string): string {
   return causes.trim().split("\n").at(-1)!.replace(/^\s*\d+:\s*/, "");
 }
 
-async function compile(target: string, base: string | undefined) {
-  await Deno.mkdir(path("dist/"), { recursive: true });
+async function compile(target: string, base: string | undefined, file: string | undefined) {
+  const name = target.includes("windows") ? "fibrpc.exe" : "fibrpc";
+  const output = file === undefined ? path(`dist/${name}`) : resolve(file);
+  await Deno.mkdir(dirname(output), { recursive: true });
   // Beside the result, so that the last step is a rename: one that runs keeps
   // its file, and nobody ever sees half of one.
   const temporary = await Deno.makeTempDir({
-    dir: path("dist/"),
+    dir: dirname(output),
     prefix: ".compile-",
   });
   try {
@@ -176,20 +178,19 @@ async function compile(target: string, base: string | undefined) {
     const worker = `${temporary}/compute_worker.js`;
     await bundleFile("src/fibonacci/compute_worker.ts", worker);
 
-    const name = target.includes("windows") ? "fibrpc.exe" : "fibrpc";
     let used = `deno ${Deno.version.deno}`;
     if (base !== "bun") {
-      const { success, output } = await compileWithDeno(
+      const { success, output: said } = await compileWithDeno(
         [bundle, worker],
         `${temporary}/${name}`,
         target,
       );
       if (!success) {
-        const noBase = /base binary|denort|no end in sight/.test(output);
+        const noBase = /base binary|denort|no end in sight/.test(said);
         if (base === "deno" || !noBase) {
-          throw new BuildError(`Could not compile with Deno:\n${output}`);
+          throw new BuildError(`Could not compile with Deno:\n${said}`);
         }
-        say(`Deno's runtime base can't be downloaded (${reason(output)}).`);
+        say(`Deno's runtime base can't be downloaded (${reason(said)}).`);
         say("Using Bun's. (--base deno: fail instead, --base bun: don't try)");
         base = "bun";
       }
@@ -200,8 +201,8 @@ async function compile(target: string, base: string | undefined) {
     }
 
     const { size } = await Deno.stat(`${temporary}/${name}`);
-    await Deno.rename(`${temporary}/${name}`, path(`dist/${name}`));
-    say(`dist/${name}: ${Math.round(size / 1e6)} MB, ${target}, ${used}`);
+    await Deno.rename(`${temporary}/${name}`, output);
+    say(`${file ?? `dist/${name}`}: ${Math.round(size / 1e6)} MB, ${target}, ${used}`);
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }
@@ -209,7 +210,7 @@ async function compile(target: string, base: string | undefined) {
 
 function usage(problem: string): never {
   say(problem);
-  say("Usage: deno task compile [--target <triple>] [--base deno|bun]");
+  say("Usage: deno task compile [--target <triple>] [--base deno|bun] [--output <file>]");
   say(`Targets: ${Object.keys(TARGETS).join(", ")}`);
   Deno.exit(2);
 }
@@ -217,7 +218,11 @@ function usage(problem: string): never {
 function options() {
   try {
     const { values } = parseArgs({
-      options: { target: { type: "string" }, base: { type: "string" } },
+      options: {
+        target: { type: "string" },
+        base: { type: "string" },
+        output: { type: "string" },
+      },
     });
     return values;
   } catch (error) {
@@ -225,7 +230,7 @@ function options() {
   }
 }
 
-const { target = Deno.build.target, base } = options();
+const { target = Deno.build.target, base, output } = options();
 if (!Object.hasOwn(TARGETS, target)) usage(`Unknown target: "${target}"`);
 if (base !== undefined && base !== "deno" && base !== "bun") {
   usage(`Unknown base: "${base}"`);
@@ -234,7 +239,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => stopped.abort());
 }
 try {
-  await compile(target, base);
+  await compile(target, base, output);
 } catch (error) {
   if (stopped.signal.aborted) Deno.exit(130);
   if (!(error instanceof BuildError)) throw error;

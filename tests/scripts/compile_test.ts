@@ -1,0 +1,48 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import { run } from "../support/process.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** All that is embedded may be this large, in bytes. */
+const MAX_EMBEDDED_BYTES = 5_000_000;
+
+async function compile(output: string, ...args: string[]) {
+  return await run(
+    Deno.execPath(),
+    ["run", "-A", "--quiet", `${root}scripts/compile.ts`, ...args, "--output", output],
+    // Any program stands in for Deno's runtime base, which is a download: what
+    // is put on it is the same, only that it can't be run.
+    { env: { DENORT_BIN: Deno.execPath(), NO_COLOR: "1" }, timeoutMs: 180_000 },
+  );
+}
+
+Deno.test("compile on Deno's base: embeds the bundles, with the least permissions", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const output = `${folder}/fibrpc`;
+    const { code, stderr } = await compile(output, "--base", "deno");
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, `deno ${Deno.version.deno}`);
+    const [base, result] = await Promise.all([Deno.stat(Deno.execPath()), Deno.stat(output)]);
+    const embedded = result.size - base.size;
+    assert(embedded > 100_000 && embedded < MAX_EMBEDDED_BYTES, `${embedded} bytes are embedded`);
+    const bytes = await Deno.readFile(output);
+    const added = new TextDecoder().decode(bytes.subarray(base.size - 4096));
+    assertStringIncludes(added, "Awaiting RPC requests");
+    assertStringIncludes(added, "compute_worker.js");
+    assertStringIncludes(added, '"allow_net":[]');
+    assertStringIncludes(added, '"allow_run":null');
+    assertStringIncludes(added, '"allow_write":null');
+    // Build-only and test-only packages stay out.
+    assertEquals(/node_modules\/(fast-check|@oven)/.test(added), false);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("compile: refuses what it doesn't know, and says what it does", async () => {
+  const { code, stderr } = await compile("unused", "--target", "z80");
+  assertEquals(code, 2);
+  assertStringIncludes(stderr, "x86_64-unknown-linux-gnu");
+});
