@@ -6,6 +6,7 @@
 import { AMQPError } from "@cloudamqp/amqp-client";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
+import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
 /** One failed attempt to connect. */
 export class ConnectFailure extends Error {
@@ -53,6 +54,10 @@ export function brokerText(error: unknown): string {
   return text.replace(/^(connection|channel \d+) closed: /, "");
 }
 
+function isOfChannel(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("channel ");
+}
+
 /**
  * Says what a refused operation on a channel means to a caller.
  *
@@ -67,9 +72,6 @@ export function channelError(thrown: unknown, what: string): RpcError {
   });
 }
 
-const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_|ALTNAME|ERR_TLS|ERR_SSL|EPROTO|HOSTNAME_MISMATCH/i;
-const CERTIFICATE_TEXT = /certificate|UnknownIssuer|NotValidForName|tls: |ssl/i;
-
 /**
  * Says what a failed attempt means: refused credentials, vhost or TLS won't
  * get better by themselves, everything else may.
@@ -79,13 +81,16 @@ export function connectFailure(
   thrown: unknown,
 ): ConnectFailure {
   if (thrown instanceof ConnectFailure) return thrown;
+  // Found out on this side, before anything was sent.
+  if (thrown instanceof RpcError) return new ConnectFailure(thrown, true);
   const text = brokerText(thrown);
   const fail = (code: RpcErrorCode, message: string, final: boolean) =>
     new ConnectFailure(new RpcError(code, message, { cause: withoutClient(thrown) }), final);
   switch (replyCodeOf(thrown)) {
     case REPLY_CODE.ACCESS_REFUSED:
       return fail(
-        "unauthenticated",
+        // Who is refused on a channel has been let in.
+        isOfChannel(thrown) ? "permission_denied" : "unauthenticated",
         `${broker} refused user "${broker.username}": ${text}`,
         true,
       );
@@ -96,15 +101,9 @@ export function connectFailure(
         true,
       );
   }
-  const code = (thrown as { code?: unknown } | null)?.code;
-  const isCertificate = typeof code === "string" && CERTIFICATE.test(code) ||
-    CERTIFICATE_TEXT.test(text);
-  if (broker.tls && isCertificate) {
-    return fail(
-      "unavailable",
-      `no trusted TLS connection to ${broker}: ${text}`,
-      true,
-    );
+  const tls = broker.tls ? tlsFailure(thrown) : undefined;
+  if (tls !== undefined) {
+    return fail("unavailable", `no trusted TLS connection to ${broker}: ${tls}`, true);
   }
-  return fail("unavailable", `can't connect to ${broker}: ${text}`, false);
+  return fail("unavailable", `can't connect to ${broker}: ${text}`, thrown instanceof TlsWanted);
 }

@@ -122,10 +122,11 @@ export class Connection {
 
   async #run(): Promise<void> {
     const giveUpAt = performance.now() + (this.#options.firstConnectWithinMs ?? Infinity);
+    const leftMs = () => this.#everConnected ? Infinity : giveUpAt - performance.now();
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        const transport = await this.#open(giveUpAt - performance.now());
+        const transport = await this.#open(leftMs());
         const reason = await this.#use(transport);
         this.#failures += 1;
         this.#lastReason = brokerText(reason);
@@ -135,7 +136,7 @@ export class Connection {
         this.#failures += 1;
         this.#turn += 1;
         this.#lastReason = failure.message;
-        if (!this.#everConnected && (failure.final || performance.now() >= giveUpAt)) {
+        if (!this.#everConnected && (failure.final || leftMs() <= 0)) {
           this.#opened.reject(failure.error);
           break;
         }
@@ -143,7 +144,7 @@ export class Connection {
       if (signal.aborted) break;
       this.#setState("connecting", this.#lastReason);
       // Not beyond the end: the last attempt is made there.
-      await pause(Math.min(this.#waitMs(), giveUpAt - performance.now()), signal);
+      await pause(Math.min(this.#waitMs(), leftMs()), signal);
     }
     this.#opened.reject(new RpcError("cancelled", "the connection was closed"));
     this.#setState("closed");

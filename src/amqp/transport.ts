@@ -10,7 +10,8 @@
  *   have settled, so that nothing waits longer than the turn itself, where
  *   `setImmediate` would cost a lone call 0.2 ms.
  * - Liveness both ways: see `liveness.ts`.
- * - Headers the library can't read cost the headers, not the process.
+ * - Headers the library can't read cost the headers, not the process: see
+ *   `content_header.ts`.
  *
  * @module
  */
@@ -23,22 +24,14 @@ import {
   type AMQPMessage,
   type AMQPProperties,
 } from "@cloudamqp/amqp-client";
-type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
 
 import type { BrokerUrl } from "./broker_url.ts";
+import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
+import { tlsConnectOptions, type TlsOptions } from "./tls.ts";
+import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
-export type { AMQPChannel, AMQPMessage, AMQPProperties };
-
-/** Certificates and keys for `amqps://`, in PEM. The server's name and chain are always verified. */
-export interface TlsOptions {
-  /** Trusted authorities, instead of the system's. */
-  readonly ca?: string;
-  /** The client's certificate chain. */
-  readonly cert?: string;
-  /** The key of {@linkcode TlsOptions.cert}. */
-  readonly key?: string;
-}
+export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
 
 /** How a connection is made. */
 export interface TransportOptions {
@@ -66,13 +59,20 @@ const SENT_FRAME_MAX = 4_096;
 const BATCH_BYTES = 65_536;
 
 /** AMQP 0-9-1, section 4.2.3. */
-const FRAME_TYPE = { HEADER: 2, HEARTBEAT: 8, END: 206 } as const;
+const FRAME_TYPE = { METHOD: 1, HEARTBEAT: 8, END: 206 } as const;
 
-/** Where a content header frame's property flags are: AMQP 0-9-1, section 4.2.6.1. */
-const FLAGS_OFFSET = 19;
+/** What a TLS server's complaint about plain AMQP starts with: RFC 8446, section 5.1. */
+const TLS_ALERT = 21;
 
-/** The flags of the properties up to `headers`, in their order. */
-const FLAG = { CONTENT_TYPE: 0x8000, CONTENT_ENCODING: 0x4000, HEADERS: 0x2000 } as const;
+/**
+ * How long a TLS connection listens before it says its first word, in
+ * milliseconds, if the one before it was cut. In TLS 1.3 the broker's
+ * complaint about a client's certificate comes after the handshake, and is
+ * lost if something is written to the connection that the broker has closed.
+ */
+const LISTEN_MS = 500;
+
+const MAYBE_TLS = "does this port want TLS? Then the URL must start with amqps://";
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
@@ -95,6 +95,9 @@ export class Transport extends AMQPClient {
   #batched = 0;
   #flushScheduled = false;
   #socket: Socket | undefined;
+  #heard = false;
+  #listenMs = 0;
+  #greeting: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(
     broker: BrokerUrl,
@@ -113,9 +116,8 @@ export class Transport extends AMQPClient {
     // tls.connect: the only way to give it an IPv6 address, or to verify a
     // name while connecting to one of its addresses.
     const socketOptions = {
-      ...options.tls,
+      ...(broker.tls ? tlsConnectOptions(broker.host, options.tls) : {}),
       host: address,
-      servername: isIP(broker.host) ? "" : broker.host,
       noDelay: true,
     };
     super(url.href, socketOptions);
@@ -148,36 +150,51 @@ export class Transport extends AMQPClient {
     const addresses = await addressesOf(broker.host);
     let failure: unknown;
     for (const [index, address] of addresses.entries()) {
-      signal.throwIfAborted();
-      const transport = new Transport(broker, address, options);
-      // An address that doesn't answer leaves time for the others.
-      const share = Math.max(
-        (end - performance.now()) / (addresses.length - index),
-        1,
-      );
-      const timer = setTimeout(
-        () =>
-          transport.destroy(
-            new Error(`no answer within ${Math.round(share)} ms`),
-          ),
-        share,
-      );
-      const abort = () => transport.destroy(signal.reason);
-      signal.addEventListener("abort", abort, { once: true });
-      try {
-        await transport.connect();
-        return transport;
-      } catch (error) {
-        transport.destroy(error as Error);
+      let reason: unknown;
+      for (const listenMs of broker.tls ? [0, LISTEN_MS] : [0]) {
+        signal.throwIfAborted();
+        const transport = new Transport(broker, address, options);
+        transport.#listenMs = listenMs;
+        // An address that doesn't answer leaves time for the others.
+        const shareMs = Math.max((end - performance.now()) / (addresses.length - index), 1);
+        if (await transport.#connectWithin(shareMs, signal)) return transport;
+        reason = transport.#reason;
         // An AMQP refusal is the broker's word: its other addresses would say the same.
-        if (transport.#refused) throw transport.#reason;
-        failure ??= transport.#reason;
-      } finally {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", abort);
+        if (transport.#refused) throw reason;
+        if (!transport.#wasCut) break;
+        if (!broker.tls) reason = new Error(`${transport.#reason!.message} (${MAYBE_TLS})`);
       }
+      // What a broker said is worth more than that another address has none.
+      if (failure === undefined || tlsFailure(reason) !== undefined) failure = reason;
     }
     throw failure;
+  }
+
+  /** @returns Whether it could; if not, `#reason` says why. */
+  async #connectWithin(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const timer = setTimeout(
+      () => this.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
+      timeoutMs,
+    );
+    const abort = () => this.destroy(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      await this.connect();
+      return true;
+    } catch (error) {
+      this.destroy(error as Error);
+      return false;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Whether somebody took the connection, and closed it without a word. */
+  get #wasCut(): boolean {
+    if (this.#heard) return false;
+    const { code, message } = this.#reason as Error & { code?: unknown };
+    return code === "ECONNRESET" || code === "EPIPE" || /ended$|closed$/.test(message);
   }
 
   /** Whether the broker spoke AMQP before the connection failed. */
@@ -219,6 +236,7 @@ export class Transport extends AMQPClient {
     const gone = new Promise<never>((_, reject) => {
       socket.once("close", () => {
         this.#liveness.stop();
+        clearTimeout(this.#greeting);
         const reason = this.#reason ?? new Error("the connection was closed");
         // The library leaves what waits on a channel waiting, if this side closed.
         for (const channel of this.channels) channel?.setClosed(reason);
@@ -244,6 +262,13 @@ export class Transport extends AMQPClient {
     socket.removeListener("data", onRead);
     socket.on("data", (chunk: Uint8Array) => {
       this.#liveness.received();
+      if (!this.#heard && chunk[0] !== FRAME_TYPE.METHOD) {
+        this.destroy(
+          chunk[0] === TLS_ALERT ? new TlsWanted() : new Error("it doesn't speak AMQP 0-9-1"),
+        );
+        return;
+      }
+      this.#heard = true;
       try {
         onRead(chunk);
       } catch (error) {
@@ -256,10 +281,11 @@ export class Transport extends AMQPClient {
 
   /** The library calls this with one whole frame at a time. */
   protected override parseFrames(view: AMQPView): void {
+    const frame = withoutClusterId(view) ?? view;
     try {
-      super.parseFrames(view);
+      super.parseFrames(frame);
     } catch (error) {
-      const readable = withoutHeaders(view);
+      const readable = withoutHeaders(frame);
       if (readable === undefined) throw error;
       super.parseFrames(readable);
     }
@@ -268,6 +294,11 @@ export class Transport extends AMQPClient {
   /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
   override send(bytes: Uint8Array): Promise<void> {
     if (this.socket === undefined) return SENT;
+    if (this.#listenMs > 0) {
+      this.#greeting = setTimeout(() => this.send(bytes), this.#listenMs);
+      this.#listenMs = 0;
+      return SENT;
+    }
     if (this.#batched + bytes.length > BATCH_BYTES) this.#write();
     if (bytes.length > BATCH_BYTES) {
       this.socket.write(bytes.slice());
@@ -344,30 +375,4 @@ async function addressesOf(host: string): Promise<string[]> {
   if (host === "localhost") return LOOPBACK;
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
-}
-
-/**
- * A copy of a content header frame without its headers table: what can be
- * done with a message whose table the library can't read, because it is
- * nested too deep or holds a type it doesn't know. RabbitMQ passes both on.
- *
- * @returns `undefined` if `view` is no such frame.
- */
-function withoutHeaders(view: AMQPView): AMQPView | undefined {
-  if (view.getUint8(0) !== FRAME_TYPE.HEADER) return undefined;
-  const flags = view.getUint16(FLAGS_OFFSET);
-  if ((flags & FLAG.HEADERS) === 0) return undefined;
-  let table = FLAGS_OFFSET + 2;
-  if (flags & FLAG.CONTENT_TYPE) table += 1 + view.getUint8(table);
-  if (flags & FLAG.CONTENT_ENCODING) table += 1 + view.getUint8(table);
-  const afterTable = table + 4 + view.getUint32(table);
-  const frame = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  const copy = new Uint8Array(frame.length - (afterTable - table));
-  copy.set(frame.subarray(0, table));
-  copy.set(frame.subarray(afterTable), table);
-  const result = new (view.constructor as new (buffer: ArrayBuffer) => AMQPView)(copy.buffer);
-  const FRAME_OVERHEAD = 8;
-  result.setUint32(3, copy.length - FRAME_OVERHEAD);
-  result.setUint16(FLAGS_OFFSET, flags & ~FLAG.HEADERS);
-  return result;
 }

@@ -11,6 +11,7 @@ import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
 import type { ConnectOptions } from "../rpc/options.ts";
+import { type AccessOptions, tlsOptions, withPassword } from "./access.ts";
 import type { Environment } from "./environment.ts";
 import { collect, heartbeat } from "./values.ts";
 
@@ -36,15 +37,18 @@ export const heartbeatOption = () =>
 
 /** The connection settings that the command line and the environment make. */
 export function connectOptions(
-  { env }: Environment,
-  options: { url?: string[]; queue?: string; heartbeat?: number },
+  environment: Environment,
+  options: AccessOptions & { url?: string[]; queue?: string; heartbeat?: number },
   command: string,
 ): ConnectOptions {
+  const { env } = environment;
   const { heartbeat: heartbeatSeconds } = options;
-  const url = options.url ?? (env.FIBRPC_URL || env.AMQP_URL || undefined);
+  const brokers = options.url ?? (env.FIBRPC_URL || env.AMQP_URL || undefined);
+  const url = withPassword(environment, options, brokers);
+  const tls = tlsOptions(options, url);
   const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
   return {
-    ...given({ url, queue, heartbeatSeconds }),
+    ...given({ url, queue, heartbeatSeconds, tls }),
     name: `fibrpc ${command}@${hostname()}:${pid}`,
   };
 }
@@ -57,7 +61,9 @@ export function warnOfPassword(
   if (urls === undefined) return;
   const secret = parseBrokerUrls(urls).some((url) => url.hasPassword && url.password !== "guest");
   if (!secret) return;
-  warn("the password in --url is visible in the process list; set FIBRPC_URL instead");
+  warn(
+    "the password in --url is visible in the process list; use --password-file or set FIBRPC_URL",
+  );
 }
 
 /** The value of an environment variable, read as an option's would be; empty is unset. */

@@ -8,6 +8,7 @@ import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/server.ts";
+import { passwordFileOption, tlsCaOption, tlsCertOption, tlsKeyOption } from "./access.ts";
 import { call } from "./call.ts";
 import {
   connectOptions,
@@ -49,7 +50,8 @@ export async function run(environment: Environment): Promise<number> {
 
 /** What `--help` ends with. */
 const HELP = `
-Environment: FIBRPC_URL, AMQP_URL, FIBRPC_QUEUE, FIBRPC_TIMEOUT stand in for options.
+Environment: FIBRPC_URL, AMQP_URL, FIBRPC_PASSWORD_FILE, FIBRPC_QUEUE, FIBRPC_TIMEOUT
+stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
 Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
 
@@ -74,6 +76,10 @@ function build(environment: Environment, exit: (code: number) => void) {
       "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
     )
     .addOption(urlOption())
+    .addOption(passwordFileOption())
+    .addOption(tlsCaOption())
+    .addOption(tlsCertOption())
+    .addOption(tlsKeyOption())
     .addOption(queueOption())
     .option(
       "--max-n <n>",
@@ -143,6 +149,10 @@ function build(environment: Environment, exit: (code: number) => void) {
       ),
     )
     .addOption(urlOption())
+    .addOption(passwordFileOption())
+    .addOption(tlsCaOption())
+    .addOption(tlsCertOption())
+    .addOption(tlsKeyOption())
     .addOption(queueOption())
     .option(
       "--timeout <time>",

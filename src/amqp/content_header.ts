@@ -1,0 +1,94 @@
+/**
+ * Content header frames (AMQP 0-9-1, section 4.2.6) that the library can't
+ * read, made readable. RabbitMQ passes all of them on, and one that ended a
+ * server's connection would be delivered again and end the next.
+ *
+ * @module
+ */
+import type { AMQPClient } from "@cloudamqp/amqp-client";
+
+/** The library's view of one whole frame. */
+export type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
+
+/** AMQP 0-9-1, section 4.2.3. */
+const FRAME_TYPE_HEADER = 2;
+const FRAME_OVERHEAD = 8;
+const SIZE_OFFSET = 3;
+
+/** Where the property flags are, and the properties begin. */
+const FLAGS_OFFSET = 19;
+const PROPERTIES_OFFSET = FLAGS_OFFSET + 2;
+
+/** The highest flag is that of the first property. */
+const FIRST_FLAG = 0x8000;
+const HEADERS_INDEX = 2;
+const CLUSTER_ID_INDEX = 13;
+
+/** How long each property up to the cluster id is: after its own length, or in bytes. */
+const SIZES = [
+  "short", // content type
+  "short", // content encoding
+  "long", // headers
+  1, // delivery mode
+  1, // priority
+  "short", // correlation id
+  "short", // reply to
+  "short", // expiration
+  "short", // message id
+  8, // timestamp
+  "short", // type
+  "short", // user id
+  "short", // app id
+  "short", // cluster id
+] as const;
+
+/**
+ * A copy of a content header frame without its headers table: what can be
+ * done with a message whose table the library can't read, because it is
+ * nested too deep or holds a type it doesn't know.
+ *
+ * @returns `undefined` if `view` is no such frame.
+ */
+export function withoutHeaders(view: AMQPView): AMQPView | undefined {
+  return without(view, HEADERS_INDEX);
+}
+
+/**
+ * A copy of a content header frame without its cluster id, a property of AMQP
+ * 0-9 that the library doesn't know: it takes its bytes for the next frame.
+ *
+ * @returns `undefined` if `view` is no such frame.
+ */
+export function withoutClusterId(view: AMQPView): AMQPView | undefined {
+  return without(view, CLUSTER_ID_INDEX);
+}
+
+function without(view: AMQPView, index: number): AMQPView | undefined {
+  if (view.getUint8(0) !== FRAME_TYPE_HEADER) return undefined;
+  const flags = view.getUint16(FLAGS_OFFSET);
+  const flag = FIRST_FLAG >> index;
+  if ((flags & flag) === 0) return undefined;
+  const start = offsetOf(view, index);
+  const end = offsetOf(view, index + 1);
+  const frame = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const copy = new Uint8Array(frame.length - (end - start));
+  copy.set(frame.subarray(0, start));
+  copy.set(frame.subarray(end), start);
+  const result = new (view.constructor as new (buffer: ArrayBuffer) => AMQPView)(copy.buffer);
+  result.setUint32(SIZE_OFFSET, copy.length - FRAME_OVERHEAD);
+  result.setUint16(FLAGS_OFFSET, flags & ~flag);
+  return result;
+}
+
+/** Where a property is, or would be. */
+function offsetOf(view: AMQPView, index: number): number {
+  const flags = view.getUint16(FLAGS_OFFSET);
+  let at = PROPERTIES_OFFSET;
+  for (const [i, size] of SIZES.slice(0, index).entries()) {
+    if ((flags & FIRST_FLAG >> i) === 0) continue;
+    if (size === "short") at += 1 + view.getUint8(at);
+    else if (size === "long") at += 4 + view.getUint32(at);
+    else at += size;
+  }
+  return at;
+}
