@@ -86,7 +86,8 @@ export class SuspectLane {
   async move(request: ReceivedRequest): Promise<boolean> {
     this.#declared ??= this.#declare();
     if (!await this.#declared) return false;
-    this.#forward(request, startsOf(request.message));
+    // Whatever its headers say: they are counted here only, not by its caller.
+    this.#forward(request, 0);
     this.#wake.abort();
     return true;
   }
