@@ -177,8 +177,9 @@ export class Connection {
    */
   async #use(transport: Transport): Promise<Error> {
     const { signal } = this.#closing;
-    transport.onblocked = (reason) => this.#setState("blocked", reason);
-    transport.onunblocked = () => this.#setState("connected");
+    // Without a session it is neither: that is said when there is one.
+    transport.onblocked = (reason) => this.#transport && this.#setState("blocked", reason);
+    transport.onunblocked = () => this.#transport && this.#setState("connected");
     const goodbye = () => void transport.close();
     signal.addEventListener("abort", goodbye, { once: true });
     try {
@@ -188,7 +189,10 @@ export class Connection {
         this.#transport = transport;
         this.#everConnected = true;
         this.#lastReason = undefined;
-        this.#setState(transport.blocked === undefined ? "connected" : "blocked");
+        this.#setState(
+          transport.blocked === undefined ? "connected" : "blocked",
+          transport.blocked,
+        );
         this.#opened.resolve();
         const since = performance.now();
         const reason = await Promise.race([transport.gone, session.ended]);
@@ -196,6 +200,7 @@ export class Connection {
         if (this.#lostAt - since >= STABLE_MS) this.#failures = 0;
         if (transport.closed) return reason;
         // What is under way on the session's old channel can still be finished there.
+        this.#transport = undefined;
         this.#failures += 1;
         this.#lastReason = brokerText(reason);
         this.#setState("connecting", this.#lastReason);
@@ -234,7 +239,11 @@ export class Connection {
     this.#log(state, reason);
     this.#state = state;
     const broker = String(this.broker);
-    this.#options.onStateChange?.({ state, broker, ...(reason === undefined ? {} : { reason }) });
+    try {
+      this.#options.onStateChange?.({ state, broker, ...(reason === undefined ? {} : { reason }) });
+    } catch (error) {
+      logger.error("onStateChange failed: {error}", { error: String(error) });
+    }
   }
 
   #log(state: ConnectionState, reason: string | undefined): void {

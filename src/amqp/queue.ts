@@ -57,6 +57,7 @@ export async function inspectQueue(
       case REPLY_CODE.RESOURCE_LOCKED: // Another connection's exclusive queue.
         return { found: "unknown" };
     }
+    if (!channel.closed) channel.close().catch(() => {}); // It can't even be asked.
     throw error;
   }
 }

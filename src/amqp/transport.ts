@@ -25,6 +25,7 @@ import {
   type AMQPProperties,
 } from "@cloudamqp/amqp-client";
 
+import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
@@ -147,7 +148,7 @@ export class Transport extends AMQPClient {
     signal: AbortSignal,
   ): Promise<Transport> {
     const end = performance.now() + timeoutMs;
-    const addresses = await addressesOf(broker.host);
+    const addresses = await addressesWithin(broker.host, timeoutMs, signal);
     let failure: unknown;
     for (const [index, address] of addresses.entries()) {
       let reason: unknown;
@@ -364,6 +365,27 @@ export class Transport extends AMQPClient {
     super.close(reason, code).catch(() => {}); // `gone` tells.
     await this.gone;
     clearTimeout(timer);
+  }
+}
+
+/** A resolver that doesn't answer takes its own time; nobody waits for it here. */
+async function addressesWithin(
+  host: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const stop = new AbortController();
+  const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
+    signal.throwIfAborted();
+    throw new Error(`no answer from DNS within ${Math.round(timeoutMs)} ms`);
+  });
+  late.catch(() => {}); // After the race.
+  const found = addressesOf(host);
+  found.catch(() => {});
+  try {
+    return await Promise.race([found, late]);
+  } finally {
+    stop.abort();
   }
 }
 

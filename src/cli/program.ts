@@ -100,7 +100,7 @@ function build(environment: Environment, exit: (code: number) => void) {
     .option(
       "--max-attempts <count>",
       "times a request may kill its server (default: 3)",
-      wholeNumber(1, 1_000_000),
+      wholeNumber(2, 1_000_000),
     )
     .option(
       "--allow-reply-to <pattern...>",

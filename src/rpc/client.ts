@@ -9,6 +9,7 @@ import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../protocol.ts";
+import { checkSize } from "./body_size.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
   type CallOptions,
@@ -80,6 +81,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #answeredSentAt = -Infinity;
   readonly #outbox: PendingCall<Response>[] = [];
   #burst = 0;
+  #lookingForSilent = false;
 
   /**
    * Makes a client; it connects at the first call.
@@ -172,6 +174,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
     const body = this.#codec.encodeRequest(request);
+    checkSize(body, label);
     const call = new PendingCall<Response>(
       { id, label, body, timeoutMs, idempotent, signal, resolve, reject },
       this.#events,
@@ -221,6 +224,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** Replies to what was sent on it can't come any more. */
   #onSessionEnd(session: ReplySession, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
+    if (!session.channel.closed) session.channel.close().catch(() => {}); // Only its consumer ended.
     const refused = replyCodeOf(reason) === REPLY_CODE.ACCESS_REFUSED;
     for (const call of this.#pending.values()) {
       if (call.sentOn !== session) continue;
@@ -257,7 +261,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   readonly #nextBurst = (): void => {
     this.#burst = 0;
     for (const call of this.#outbox.splice(0, BURST)) {
-      if (this.#pending.has(call.options.id)) this.#send(call);
+      const wasSent = call.sentOn !== undefined && call.sentOn === this.#session;
+      if (this.#pending.has(call.options.id) && !wasSent) this.#send(call);
     }
   };
 
@@ -284,7 +289,12 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       ) {
         this.#publish(call, session);
       }
-    }, () => {}); // The connection is gone: the next one looks again.
+    }, () => {
+      // It can't be seen. If the connection is gone, the next one looks again.
+      if (this.#session === session && this.#pending.has(call.options.id)) {
+        this.#publish(call, session);
+      }
+    });
   }
 
   #publish(call: PendingCall<Response>, session: ReplySession): void {
@@ -390,7 +400,11 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     const { resendAfterMs } = this.#options;
     if (resendAfterMs === Infinity) return;
     this.#silenceWatch ??= setInterval(() => {
-      this.#resendSilent().catch(() => {}); // The connection is gone: then all are sent again.
+      if (this.#lookingForSilent || this.#connection?.state !== "connected") return;
+      this.#lookingForSilent = true;
+      this.#resendSilent()
+        .catch(() => {}) // The connection is gone: then all are sent again.
+        .finally(() => this.#lookingForSilent = false);
     }, resendAfterMs / 4);
   }
 

@@ -10,11 +10,11 @@ import {
   CONTENT_TYPE_TEXT,
   DIRECT_REPLY_TO,
   encodeError,
-  MAX_BODY_BYTES,
   SUSPECTS_SUFFIX,
   TRANSIENT,
 } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
+import { checkSize } from "./body_size.ts";
 import { unanswerable } from "./reply_address.ts";
 import type { ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./server_options.ts";
@@ -38,10 +38,13 @@ export class Dispatcher<Request, Response> {
     abandoned: 0,
     rejected: 0,
     givenUp: 0,
+    duplicates: 0,
   };
   readonly #codec: RpcServerCodec<Request, Response>;
   readonly #handler: RpcHandler<Request, Response>;
   readonly #options: ResolvedServerOptions;
+  /** What handlers are at work on. */
+  readonly #underWay = new Set<string>();
   #rejectionLoggedAt = -Infinity;
 
   /**
@@ -66,6 +69,13 @@ export class Dispatcher<Request, Response> {
       this.#expire(request);
       return;
     }
+    const key = keyOf(request);
+    if (this.#underWay.has(key)) {
+      // Its caller lost patience and sent it again; one reply is enough.
+      this.stats.duplicates += 1;
+      request.inbox.drop(request);
+      return;
+    }
     try {
       const body = request.message.body ?? new Uint8Array();
       const result = this.#handler(this.#codec.decodeRequest(body), request);
@@ -77,7 +87,8 @@ export class Dispatcher<Request, Response> {
         (response) => this.#reply(request, response),
         (error) => this.#replyError(request, error),
       );
-      return request.settled;
+      this.#underWay.add(key);
+      return request.settled.then(() => void this.#underWay.delete(key));
     } catch (error) {
       this.#replyError(request, error);
     }
@@ -118,12 +129,22 @@ export class Dispatcher<Request, Response> {
 
   #isAnswerable(request: ReceivedRequest): boolean {
     const { queue, allowReplyTo } = this.#options;
-    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], allowReplyTo);
+    const isAllowed = allowReplyTo && ((replyTo: string) => this.#isAllowed(replyTo, allowReplyTo));
+    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], isAllowed);
     if (reason === undefined) return true;
     this.stats.rejected += 1;
     request.inbox.reject(request);
     this.#logRejection(reason);
     return false;
+  }
+
+  #isAllowed(replyTo: string, allowReplyTo: (replyTo: string) => boolean): boolean {
+    try {
+      return allowReplyTo(replyTo);
+    } catch (error) {
+      logger.error("allowReplyTo failed, so it does not allow: {error}", { error: stackOf(error) });
+      return false;
+    }
   }
 
   #logRejection(reason: string): void {
@@ -138,13 +159,18 @@ export class Dispatcher<Request, Response> {
   }
 
   #reply(request: ReceivedRequest, response: Response): void {
+    if (request.inbox.isLost) return; // It is delivered again, here or elsewhere.
+    if (request.expired) {
+      this.#expire(request);
+      return;
+    }
     if (request.isAbandoned) {
       this.#abandon(request);
       return;
     }
     try {
       const body = this.#codec.encodeResponse(response);
-      checkSize(body);
+      checkSize(body, "the result");
       this.stats.responses += 1;
       request.inbox.reply(request, body, {
         contentType: CONTENT_TYPE_TEXT,
@@ -181,16 +207,9 @@ export class Dispatcher<Request, Response> {
   }
 }
 
-/** Refuses a body that would cost the channel instead of reaching the caller. */
-function checkSize(body: string | Uint8Array): void {
-  // A string's UTF-8 is at most three times as long: mostly no need to encode it.
-  if (body.length * 3 <= MAX_BODY_BYTES) return;
-  const bytes = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
-  if (bytes <= MAX_BODY_BYTES) return;
-  throw new RpcError(
-    "resource_exhausted",
-    `the result of ${bytes} bytes is over the message limit of ${MAX_BODY_BYTES} bytes`,
-  );
+function keyOf({ replyTo, message }: ReceivedRequest): string {
+  // Without a correlation id it is like no other.
+  return `${message.properties.correlationId ?? crypto.randomUUID()} ${replyTo}`;
 }
 
 function stackOf(thrown: unknown): string {

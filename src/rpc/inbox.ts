@@ -45,6 +45,7 @@ export class Inbox implements RequestInbox {
     this.#probe = probe;
     this.#onSettled = onSettled;
     transport.gone.then((reason) => this.lose(reason));
+    channel.onerror = (reason) => this.lose(new Error(reason));
   }
 
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */

@@ -59,6 +59,8 @@ export class ReplyProbe {
     const { signal } = this.#closing;
     clearTimeout(this.#idle);
     try {
+      // After a fail-over the old broker doesn't know the new one's addresses.
+      if (this.#transport?.broker !== broker) await this.#transport?.close();
       if (this.#transport?.closed ?? true) {
         this.#transport = await Transport.open(broker, this.#options, TIMEOUT_MS, signal);
       }

@@ -35,6 +35,7 @@ export class ReceivedRequest implements HandlerContext {
   #controller: AbortController | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #aborted: Error | undefined;
+  #timeIsUp = false;
   #isAbandoned = false;
   #isSettled = false;
   #settled: PromiseWithResolvers<void> | undefined;
@@ -70,7 +71,10 @@ export class ReceivedRequest implements HandlerContext {
         this.#controller.abort(this.#aborted);
       } else if (this.deadline !== undefined) {
         this.#timer = setTimeout(
-          () => this.abort(new Error("the request's time is up")),
+          () => {
+            this.#timeIsUp = true; // A timer may be a little early.
+            this.abort(new Error("the request's time is up"));
+          },
           Math.max(this.deadline - performance.now(), 0),
         );
       }
@@ -112,6 +116,6 @@ export class ReceivedRequest implements HandlerContext {
 
   /** Whether its caller has stopped waiting. */
   get expired(): boolean {
-    return this.deadline !== undefined && performance.now() >= this.deadline;
+    return this.#timeIsUp || this.deadline !== undefined && performance.now() >= this.deadline;
   }
 }

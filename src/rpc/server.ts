@@ -4,6 +4,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import { pause } from "../amqp/backoff.ts";
 import { channelError } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
@@ -26,6 +27,9 @@ import { SuspectLane } from "./suspect_lane.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
+
+/** How long a closed channel for suspects is left closed, in milliseconds. */
+const LANE_RETRY_MS = 1_000;
 
 /** How the consumer is named on its channel. */
 const CONSUMER_TAG = "fibrpc";
@@ -57,6 +61,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
   readonly #inboxes = new Set<Inbox>();
   #lane: SuspectLane | undefined;
+  readonly #ending = new AbortController();
   #queueType: QueueType;
   #connection: Connection | undefined;
   #closing: Promise<number> | undefined;
@@ -197,17 +202,29 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   async #openLane(transport: Transport): Promise<void> {
     this.#lane = await SuspectLane.open(transport, {
       queue: this.#options.queue + SUSPECTS_SUFFIX,
-      queueType: this.#queueType,
-      maxStarts: Math.max(this.#options.maxAttempts - 1, 1),
+      // Durable at least: a broker that refuses transient queues would close the connection.
+      queueType: this.#queueType === "transient" ? "classic" : this.#queueType,
+      maxStarts: this.#options.maxAttempts - 1,
       probe: this.#probe,
       alone: (task) => this.#work.alone(task),
       serve: (request) => this.#dispatcher.serveSuspect(request),
       giveUp: (request) => this.#dispatcher.giveUp(request),
-      onSettled: () => this.#onSettled(),
+      onSettled: (inbox) => this.#onLaneSettled(inbox),
+      onEnd: (inbox) => this.#onLaneEnd(inbox),
     });
-    const { inbox } = this.#lane;
-    this.#inboxes.add(inbox);
-    transport.gone.then(() => this.#inboxes.delete(inbox));
+    this.#inboxes.add(this.#lane.inbox);
+  }
+
+  #onLaneSettled(inbox: Inbox): void {
+    if (inbox.isLost) this.#inboxes.delete(inbox);
+    this.#onSettled();
+  }
+
+  /** Its channel was closed: another one is needed, unless the connection is gone as well. */
+  async #onLaneEnd({ transport }: Inbox): Promise<void> {
+    await pause(LANE_RETRY_MS, this.#ending.signal);
+    if (this.#closing !== undefined || transport.closed) return;
+    await this.#openLane(transport).catch(() => {}); // The connection is gone.
   }
 
   /** A channel whose consumer is gone is closed when its last request is answered. */
@@ -235,6 +252,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #drain(): Promise<number> {
     const end = performance.now() + this.#options.drainTimeoutMs;
+    this.#ending.abort();
     this.#lane?.stop();
     for (const { channel } of this.#inboxes) {
       if (!channel.consumers.has(CONSUMER_TAG)) continue;

@@ -46,7 +46,7 @@ export interface RpcServerOptions extends ConnectOptions {
   drainTimeoutMs?: number;
   /**
    * How often a request may take its server with it before it is answered
-   * with `internal`, from 1: once among others, then alone.
+   * with `internal`, from 2: once among others, then alone.
    *
    * @default 3
    */
@@ -104,6 +104,8 @@ export interface RpcServerStats {
   rejected: number;
   /** Requests that killed a server too often: answered with `internal`. */
   givenUp: number;
+  /** Requests that were under way already: acknowledged, for one reply is enough. */
+  duplicates: number;
 }
 
 /** {@linkcode RpcServerOptions}, checked and complete. */
@@ -134,7 +136,7 @@ export function resolveServerOptions(
     );
   }
   checkInteger("prefetch", prefetch, 1, MAX_PREFETCH);
-  checkInteger("maxAttempts", maxAttempts, 1, Number.MAX_SAFE_INTEGER);
+  checkInteger("maxAttempts", maxAttempts, 2, Number.MAX_SAFE_INTEGER);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   checkTimeout("drainTimeoutMs", drainTimeoutMs);
   const connect = resolveConnectOptions(options, "server");

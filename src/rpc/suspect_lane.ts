@@ -16,7 +16,7 @@
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../amqp/backoff.ts";
 import { ensureQueue, inspectQueue, type QueueType } from "../amqp/queue.ts";
-import type { AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { ATTEMPTS_HEADER } from "../protocol.ts";
 import { Inbox } from "./inbox.ts";
@@ -50,8 +50,10 @@ export interface SuspectLaneOptions {
   readonly serve: (request: ReceivedRequest) => Promise<void>;
   /** Answers a request that is given up. */
   readonly giveUp: (request: ReceivedRequest) => Promise<void>;
-  /** Told whenever a request is settled. */
-  readonly onSettled: () => void;
+  /** Told whenever a request is settled, or all are out of reach. */
+  readonly onSettled: (inbox: Inbox) => void;
+  /** Told when it has ended: it was stopped, or its channel was closed. */
+  readonly onEnd: (inbox: Inbox) => void;
 }
 
 /** See the module. One for each connection. */
@@ -62,6 +64,9 @@ export class SuspectLane {
   readonly #stopping = new AbortController();
   #wake = new AbortController();
   #declared: Promise<boolean> | undefined;
+  /** What suspects are moved on: with confirms, for an acknowledged one is nowhere else. */
+  #confirms: Promise<AMQPChannel> | undefined;
+  readonly #returned = new Set<string>();
 
   private constructor(inbox: Inbox, options: SuspectLaneOptions) {
     this.inbox = inbox;
@@ -71,10 +76,11 @@ export class SuspectLane {
   /** Opens its channel and begins to look for suspects. */
   static async open(transport: Transport, options: SuspectLaneOptions): Promise<SuspectLane> {
     const { probe, onSettled } = options;
-    const inbox = new Inbox(transport, await transport.openChannel(), probe, onSettled);
+    const channel = await transport.openChannel();
+    const inbox = new Inbox(transport, channel, probe, () => onSettled(inbox));
     const lane = new SuspectLane(inbox, options);
     transport.gone.then(() => lane.stop());
-    lane.#run();
+    lane.#run().then(() => options.onEnd(inbox));
     return lane;
   }
 
@@ -84,12 +90,40 @@ export class SuspectLane {
    * @returns Whether it could: not without permission to declare the queue.
    */
   async move(request: ReceivedRequest): Promise<boolean> {
-    this.#declared ??= this.#declare();
-    if (!await this.#declared) return false;
-    // Whatever its headers say: they are counted here only, not by its caller.
-    this.#forward(request, 0);
-    this.#wake.abort();
-    return true;
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      this.#declared ??= this.#declare();
+      if (!await this.#declared) return false;
+      if (await this.#publish(request)) {
+        request.inbox.drop(request);
+        this.#wake.abort();
+        return true;
+      }
+      this.#declared = undefined; // It has expired, or was deleted.
+    }
+    return false;
+  }
+
+  /** @returns Whether the broker has it in the queue: only then may it be acknowledged. */
+  async #publish(request: ReceivedRequest): Promise<boolean> {
+    const messageId = crypto.randomUUID();
+    try {
+      const channel = await (this.#confirms ??= this.#openConfirms());
+      const body = request.message.body ?? new Uint8Array();
+      // Whatever its headers say: starts are counted here only, not by its caller.
+      const properties = { ...propertiesOf(request, 0), messageId };
+      await channel.basicPublish("", this.#options.queue, body, properties, true);
+    } catch {
+      this.#confirms = undefined; // Closed, or blocked by an alarm.
+      return false;
+    }
+    return !this.#returned.delete(messageId);
+  }
+
+  async #openConfirms(): Promise<AMQPChannel> {
+    const channel = await this.inbox.transport.openChannel();
+    await channel.confirmSelect();
+    channel.onReturn = ({ properties }) => this.#returned.add(properties.messageId!);
+    return channel;
   }
 
   /** Fetches no more. */
@@ -136,6 +170,7 @@ export class SuspectLane {
 
   async #isWaiting(): Promise<boolean> {
     const state = await inspectQueue(this.inbox.transport, this.#options.queue);
+    if (state.found === false) this.#declared = undefined;
     return state.found === true && state.messages > 0;
   }
 
@@ -153,14 +188,7 @@ export class SuspectLane {
   }
 
   #forward(request: ReceivedRequest, starts: number): void {
-    const { replyTo, correlationId, expiration, deliveryMode } = request.message.properties;
-    const properties: AMQPProperties = {
-      headers: { [ATTEMPTS_HEADER]: starts },
-      ...(replyTo === undefined ? {} : { replyTo }),
-      ...(correlationId === undefined ? {} : { correlationId }),
-      ...(expiration === undefined ? {} : { expiration }),
-      ...(deliveryMode === undefined ? {} : { deliveryMode }),
-    };
+    const properties = propertiesOf(request, starts);
     request.inbox.forward(request, this.#options.queue, properties);
   }
 }
@@ -168,4 +196,16 @@ export class SuspectLane {
 function startsOf(message: AMQPMessage): number {
   const starts = message.properties.headers?.[ATTEMPTS_HEADER];
   return Number.isSafeInteger(starts) && (starts as number) > 0 ? starts as number : 0;
+}
+
+/** What a server needs of a request's properties, and how often it was started. */
+function propertiesOf(request: ReceivedRequest, starts: number): AMQPProperties {
+  const { replyTo, correlationId, expiration, deliveryMode } = request.message.properties;
+  return {
+    headers: { [ATTEMPTS_HEADER]: starts },
+    ...(replyTo === undefined ? {} : { replyTo }),
+    ...(correlationId === undefined ? {} : { correlationId }),
+    ...(expiration === undefined ? {} : { expiration }),
+    ...(deliveryMode === undefined ? {} : { deliveryMode }),
+  };
 }

@@ -9,6 +9,9 @@ import { setImmediate } from "node:timers";
 /** How long tasks may run before everything else gets a turn, in milliseconds. */
 const SLICE_MS = 5;
 
+/** For how long others wait for a task that wants to be alone, before it and beside it, in milliseconds. */
+const PATIENCE_MS = 1_000;
+
 /** Work on one request; it must not throw, and the promise must not reject. */
 export type Task = () => void | Promise<void>;
 
@@ -37,13 +40,28 @@ export class WorkQueue {
     await before;
     this.#isPaused = true;
     try {
-      if (this.#underWay > 0) await new Promise<void>((idle) => this.#onIdle = idle);
-      return await task();
+      if (this.#underWay > 0) {
+        const idle = Promise.withResolvers<void>();
+        this.#onIdle = idle.resolve;
+        const timer = setTimeout(idle.resolve, PATIENCE_MS);
+        await idle.promise;
+        clearTimeout(timer);
+      }
+      const timer = setTimeout(() => this.#resume(), PATIENCE_MS);
+      try {
+        return await task();
+      } finally {
+        clearTimeout(timer);
+      }
     } finally {
-      this.#isPaused = false;
+      this.#resume();
       resolve();
-      this.#schedule();
     }
+  }
+
+  #resume(): void {
+    this.#isPaused = false;
+    this.#schedule();
   }
 
   #schedule(): void {

@@ -11,7 +11,13 @@ import type { Outcome, Program, RunOptions, SpawnOptions } from "../support/proc
 export const READY = /Awaiting RPC requests/;
 
 /** Every variable that fibrpc reads; an empty one is unset. */
-const UNSET = { FIBRPC_URL: "", AMQP_URL: "", FIBRPC_QUEUE: "", FIBRPC_TIMEOUT: "" };
+const UNSET = {
+  FIBRPC_URL: "",
+  AMQP_URL: "",
+  FIBRPC_QUEUE: "",
+  FIBRPC_TIMEOUT: "",
+  FIBRPC_PASSWORD_FILE: "",
+};
 
 /** The program, with `$FIBRPC_URL` (it may hold a password, hence no `--url`). */
 export class CommandLine {
