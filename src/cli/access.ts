@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { checkTls, type TlsOptions } from "../amqp/tls.ts";
 import { RpcError } from "../errors.ts";
-import { DEFAULT_URL, quote } from "../protocol.ts";
+import { DEFAULT_URL } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
 
 /** `--tls-ca`. */
@@ -61,7 +61,7 @@ export function tlsOptions(
     given.map((part) => [part, read(files[part]!, `--tls-${part}`)]),
   );
   const name = (part: keyof typeof files) =>
-    `--tls-${part}${files[part] === undefined ? "" : ` ${quote(files[part])}`}`;
+    `--tls-${part}${files[part] === undefined ? "" : ` ${JSON.stringify(files[part])}`}`;
   checkTls(tls, { ca: name("ca"), cert: name("cert"), key: name("key") });
   return tls;
 }
@@ -85,7 +85,7 @@ export function withPassword(
   if (!password) {
     throw new RpcError(
       "invalid_argument",
-      `${option} ${quote(file)} has no password in its first line`,
+      `${option} ${JSON.stringify(file)} has no password in its first line`,
     );
   }
   const texts = [url ?? DEFAULT_URL].flat();
@@ -102,6 +102,6 @@ function read(file: string, option: string): string {
     return readFileSync(file, "utf8");
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new RpcError("invalid_argument", `can't read ${option} ${quote(file)}: ${why}`);
+    throw new RpcError("invalid_argument", `can't read ${option} ${JSON.stringify(file)}: ${why}`);
   }
 }

@@ -60,6 +60,10 @@ Deno.test("--version: names the version and the runtime, in each form", async ()
 const OPTIONS = {
   serve: [
     "--url <url>",
+    "--password-file <file>",
+    "--tls-ca <file>",
+    "--tls-cert <file>",
+    "--tls-key <file>",
     "--queue <name>",
     "--max-n <n>",
     "--max-time <time>",
@@ -78,6 +82,10 @@ const OPTIONS = {
   ],
   call: [
     "--url <url>",
+    "--password-file <file>",
+    "--tls-ca <file>",
+    "--tls-cert <file>",
+    "--tls-key <file>",
     "--queue <name>",
     "--timeout <time>",
     "--connect-timeout <time>",

@@ -217,6 +217,7 @@ Deno.test("hostile: odd but possible properties don't keep a request from its an
   const odd = {
     text: { contentType: "application/json", contentEncoding: "gzip", type: "error" },
     binary: { contentType: NOT_UTF8, messageId: NOT_UTF8, appId: NOT_UTF8, clusterId: NOT_UTF8 },
+    "frames in the last property": { clusterId: message("q", "30") },
     numbers: { deliveryMode: 2, priority: 255, timestamp: 2n ** 64n - 1n },
     expiration: { expiration: "4294967295", userId: "guest" },
   };
