@@ -69,8 +69,7 @@ export class Dispatcher<Request, Response> {
       this.#expire(request);
       return;
     }
-    const key = keyOf(request);
-    if (this.#underWay.has(key)) {
+    if (this.#underWay.size > 0 && this.#underWay.has(keyOf(request))) {
       // Its caller lost patience and sent it again; one reply is enough.
       this.stats.duplicates += 1;
       request.inbox.drop(request);
@@ -87,6 +86,7 @@ export class Dispatcher<Request, Response> {
         (response) => this.#reply(request, response),
         (error) => this.#replyError(request, error),
       );
+      const key = keyOf(request);
       this.#underWay.add(key);
       return request.settled.then(() => void this.#underWay.delete(key));
     } catch (error) {
@@ -207,9 +207,15 @@ export class Dispatcher<Request, Response> {
   }
 }
 
+/** Bodies up to this many bytes are compared. */
+const MAX_KEY_BYTES = 256;
+
+/** The same for requests that one call sent: some callers use a correlation id twice. */
 function keyOf({ replyTo, message }: ReceivedRequest): string {
-  // Without a correlation id it is like no other.
-  return `${message.properties.correlationId ?? crypto.randomUUID()} ${replyTo}`;
+  const { correlationId } = message.properties;
+  const body = message.body ?? new Uint8Array();
+  if (correlationId === undefined || body.length > MAX_KEY_BYTES) return crypto.randomUUID();
+  return `${correlationId} ${replyTo} ${String.fromCharCode(...body)}`;
 }
 
 function stackOf(thrown: unknown): string {

@@ -110,6 +110,30 @@ Deno.test("RpcServer: replies in the order of completion and acknowledges each",
   assertEquals((await peer.look(running.queue)).messages, 0);
 });
 
+Deno.test("RpcServer: a request that is under way already is not started again", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const release: (() => void)[] = [];
+  await using running = await startServer((n) =>
+    new Promise((resolve) => release.push(() => resolve(String(n))))
+  );
+  const { queue, server } = running;
+  await peer.send(queue, "1", { correlationId: "a" });
+  await peer.send(queue, "1", { correlationId: "a" }); // Sent again by an impatient caller.
+  await peer.send(queue, "2", { correlationId: "a" }); // Another call of a careless one.
+  await peer.send(queue, "1"); // No correlation id: like no other.
+  await peer.send(queue, "1");
+  await waitFor(() => release.length === 4 && server.stats.duplicates === 1, {
+    what: "four requests under way, and a duplicate dropped",
+  });
+  for (const answer of release) answer();
+  const replies = await peer.waitForReplies(4);
+  assertEquals(replies.map((reply) => reply.bodyToString()), ["1", "2", "1", "1"]);
+  await peer.send(queue, "1", { correlationId: "a" });
+  await waitFor(() => release.length === 5, { what: "it to be started, for it is settled" });
+  release[4]!();
+  await peer.waitForReplies(5);
+});
+
 Deno.test("RpcServer: rejects what can't be answered, without requeue, and goes on", async () => {
   await using peer = await RawChannel.open(broker.url);
   await using running = await startServer(double);
