@@ -96,8 +96,11 @@ Deno.test(`fuzz: random replies end a call with a number or an RpcError (FIBRPC_
     const { expiration: _, ...others } = randomProperties(random);
     const garbage = { ...others, replyTo: randomText(random), correlationId: randomText(random) };
     const reply = { ...others, correlationId: correlationId! };
-    socket.write(message(replyTo!, randomBody(random), garbage));
-    return socket.write(message(replyTo!, randomBody(random), reply));
+    const both = [
+      message(replyTo!, randomBody(random), garbage),
+      message(replyTo!, randomBody(random), reply),
+    ];
+    return Promise.all(both.map((bytes) => socket.write(bytes))).then(() => {});
   });
   for (const reply of ["direct", "queue"] as const) {
     await using client = new FibonacciClient({ url: broker.url, queue, reply });

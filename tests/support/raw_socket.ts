@@ -61,6 +61,7 @@ export class RawSocket implements AsyncDisposable {
   readonly #connection: Deno.TcpConn;
   #serverVersion = "";
   #input: Bytes = new Uint8Array();
+  #written: Promise<void> = Promise.resolve();
 
   private constructor(connection: Deno.TcpConn) {
     this.#connection = connection;
@@ -91,11 +92,15 @@ export class RawSocket implements AsyncDisposable {
     await this.write(message(queue, body, properties));
   }
 
-  /** Sends bytes, such as several {@linkcode message}s. */
-  async write(bytes: Bytes): Promise<void> {
-    for (let at = 0; at < bytes.length;) {
-      at += await this.#connection.write(bytes.subarray(at));
-    }
+  /** Sends bytes, such as several {@linkcode message}s, after those of the calls before. */
+  write(bytes: Bytes): Promise<void> {
+    // A write may take only a part: another one must not come in between.
+    this.#written = this.#written.then(async () => {
+      for (let at = 0; at < bytes.length;) {
+        at += await this.#connection.write(bytes.subarray(at));
+      }
+    });
+    return this.#written;
   }
 
   /**
