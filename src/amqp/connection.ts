@@ -109,11 +109,6 @@ export class Connection {
       : `not connected after ${seconds} s${why}`;
   }
 
-  /** Drops the connection, to be made again. */
-  reset(reason: Error): void {
-    this.#transport?.destroy(reason);
-  }
-
   /** Closes for good. */
   async close(): Promise<void> {
     this.#closing.abort(new Error("closed"));

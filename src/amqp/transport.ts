@@ -222,11 +222,6 @@ export class Transport extends AMQPClient {
     return await opened;
   }
 
-  /** What waits in this process to be sent, in bytes. */
-  get bufferedBytes(): number {
-    return this.#batched + (this.#socket?.writableLength ?? 0);
-  }
-
   /** @ignore */
   override async connect(): Promise<this> {
     const connected = super.connect();

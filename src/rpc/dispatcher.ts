@@ -159,15 +159,7 @@ export class Dispatcher<Request, Response> {
   }
 
   #reply(request: ReceivedRequest, response: Response): void {
-    if (request.inbox.isLost) return; // It is delivered again, here or elsewhere.
-    if (request.expired) {
-      this.#expire(request);
-      return;
-    }
-    if (request.isAbandoned) {
-      this.#abandon(request);
-      return;
-    }
+    if (this.#isUnwanted(request)) return;
     try {
       const body = this.#codec.encodeResponse(response);
       checkSize(body, "the result");
@@ -181,22 +173,23 @@ export class Dispatcher<Request, Response> {
     }
   }
 
-  /** Nobody waits for a reply. */
+  /** Whether nobody waits for a reply; then the request is settled without one. */
+  #isUnwanted(request: ReceivedRequest): boolean {
+    if (request.inbox.isLost) return true; // It is delivered again, here or elsewhere.
+    if (request.isAbandoned) this.#abandon(request);
+    else if (request.expired) this.#expire(request);
+    else return false;
+    return true;
+  }
+
+  /** Its time is up. */
   #expire(request: ReceivedRequest): void {
     this.stats.expired += 1;
     request.inbox.drop(request);
   }
 
   #replyError(request: ReceivedRequest, thrown: unknown): void {
-    if (request.inbox.isLost) return; // It is delivered again, here or elsewhere.
-    if (request.isAbandoned) {
-      this.#abandon(request);
-      return;
-    }
-    if (request.expired) {
-      this.#expire(request);
-      return;
-    }
+    if (this.#isUnwanted(request)) return;
     if (!(thrown instanceof RpcError)) {
       logger.error("a handler failed: {error}", { error: stackOf(thrown) });
     }
