@@ -11,26 +11,34 @@ const POISON = 666;
 const program = fileURLToPath(new URL("../support/fragile_server.ts", import.meta.url));
 const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
 
-function startFragile(queue: string, maxAttempts: number): Program {
-  const args = [broker.url, queue, String(POISON), String(maxAttempts)];
+/** What the poison does to its server. */
+type Effect = "kill" | "hang";
+
+function startFragile(queue: string, maxAttempts: number, effect: Effect): Program {
+  const args = [broker.url, queue, String(POISON), String(maxAttempts), effect];
   return spawn(Deno.execPath(), ["run", "--quiet", "-A", `--config=${config}`, program, ...args]);
 }
 
-/** Starts a server again whenever it dies, until it has answered `replies`; counts the deaths. */
+/** Starts a server again whenever it is lost, until it has answered `replies`; counts the losses. */
 async function surviveUntil(
   peer: RawChannel,
   queue: string,
   maxAttempts: number,
+  effect: Effect,
   replies: number,
 ): Promise<{ deaths: number; started: number[] }> {
   let deaths = 0;
   const started: number[] = [];
   while (true) {
-    await using server = startFragile(queue, maxAttempts);
-    await waitFor(() => server.ended || peer.replies.length >= replies, {
+    await using server = startFragile(queue, maxAttempts, effect);
+    const isLost = async () => {
+      if (effect === "kill" || !server.stdout.includes("ready")) return server.ended;
+      return (await peer.look(queue)).consumers === 0;
+    };
+    await waitFor(async () => peer.replies.length >= replies || await isLost(), {
       what: "all replies, or the server's death",
     });
-    const isDone = !server.ended;
+    const isDone = peer.replies.length >= replies;
     if (!isDone) deaths += 1;
     server.kill("SIGKILL");
     await server.status;
@@ -39,38 +47,50 @@ async function surviveUntil(
   }
 }
 
-for (const type of ["transient", "quorum"] as const) {
-  for (const maxAttempts of [2, 3]) {
-    Deno.test(`SuspectLane: ${maxAttempts} attempts for the poison, none of its neighbours is given up (${type})`, async () => {
-      await using peer = await RawChannel.open(broker.url);
-      const queue = uniqueQueue("poison");
-      await peer.channel.queueDeclare(
-        queue,
-        { durable: type === "quorum", autoDelete: false },
-        type === "quorum" ? { "x-queue-type": "quorum" } : {},
-      );
-      const numbers = Array.from({ length: 40 }, (_, i) => i);
-      numbers.splice(20, 0, POISON);
-      for (const n of numbers) await peer.send(queue, String(n), { correlationId: String(n) });
+const CASES = [
+  ["transient", 2, "kill"],
+  ["transient", 3, "kill"],
+  ["transient", 3, "hang"],
+  ["quorum", 2, "kill"],
+  ["quorum", 3, "kill"],
+] as const;
 
-      const { deaths, started } = await surviveUntil(peer, queue, maxAttempts, numbers.length);
+for (const [type, maxAttempts, effect] of CASES) {
+  Deno.test(`SuspectLane: ${maxAttempts} attempts for a request that can ${effect}, none of its neighbours is given up (${type})`, async () => {
+    await using peer = await RawChannel.open(broker.url);
+    const queue = uniqueQueue("poison");
+    await peer.channel.queueDeclare(
+      queue,
+      { durable: type === "quorum", autoDelete: false },
+      type === "quorum" ? { "x-queue-type": "quorum" } : {},
+    );
+    const numbers = Array.from({ length: 40 }, (_, i) => i);
+    numbers.splice(20, 0, POISON);
+    for (const n of numbers) await peer.send(queue, String(n), { correlationId: String(n) });
 
-      assertEquals(deaths, maxAttempts);
-      assertEquals(started.filter((n) => n === POISON).length, maxAttempts);
-      const answers = new Map(
-        peer.replies.map((reply) => [reply.properties.correlationId, reply] as const),
-      );
-      assertEquals(answers.size, numbers.length);
-      for (const n of numbers) {
-        const reply = answers.get(String(n))!;
-        if (n !== POISON) assertEquals(reply.bodyToString(), String(2 * n));
-        else assertEquals(reply.properties.headers?.["x-error-code"], "internal");
-      }
-      assertStringIncludes(answers.get(String(POISON))!.bodyToString()!, "given up");
-      for (const name of [queue, `${queue}.suspects`]) {
-        assertEquals((await peer.look(name)).messages, 0);
-        await peer.channel.queueDelete(name);
-      }
-    });
-  }
+    const { deaths, started } = await surviveUntil(
+      peer,
+      queue,
+      maxAttempts,
+      effect,
+      numbers.length,
+    );
+
+    assertEquals(deaths, maxAttempts);
+    assertEquals(started.filter((n) => n === POISON).length, maxAttempts);
+    const answers = new Map(
+      peer.replies.map((reply) => [reply.properties.correlationId, reply] as const),
+    );
+    assertEquals(answers.size, numbers.length);
+    for (const n of numbers) {
+      const reply = answers.get(String(n))!;
+      if (n !== POISON) assertEquals(reply.bodyToString(), String(2 * n));
+      else assertEquals(reply.properties.headers?.["x-error-code"], "internal");
+    }
+    assertStringIncludes(answers.get(String(POISON))!.bodyToString()!, "given up");
+    for (const name of [queue, `${queue}.suspects`]) {
+      assertEquals((await peer.look(name)).messages, 0);
+      await peer.channel.queueDelete(name);
+    }
+  });
 }

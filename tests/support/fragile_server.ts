@@ -1,7 +1,8 @@
 /**
- * A server that dies of one request: a program for tests.
+ * A server that dies of one request, or hangs: a program for tests.
  *
- * Arguments: the broker's URL, the queue, the n that kills, maxAttempts.
+ * Arguments: the broker's URL, the queue, the poisonous n, maxAttempts, and
+ * what the poison does: "kill" or "hang".
  * It prints `ready` when it consumes, and `start N` for each request started.
  *
  * @module
@@ -9,7 +10,7 @@
 import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 
-const [url, queue, poison, maxAttempts] = Deno.args;
+const [url, queue, poison, maxAttempts, effect] = Deno.args;
 const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(`${text}\n`));
 
@@ -17,10 +18,13 @@ const server = new RpcServer(
   fibonacciServerCodec(1_000_000),
   (n) => {
     say(`start ${n}`);
-    if (n === Number(poison)) Deno.kill(Deno.pid, "SIGKILL");
+    if (n === Number(poison)) {
+      if (effect === "kill") Deno.kill(Deno.pid, "SIGKILL");
+      while (true); // Not even a heartbeat gets out.
+    }
     return String(2 * n);
   },
-  { url: url!, queue: queue!, maxAttempts: Number(maxAttempts) },
+  { url: url!, queue: queue!, maxAttempts: Number(maxAttempts), heartbeatSeconds: 1 },
 );
 await server.start();
 say("ready");
