@@ -8,7 +8,7 @@ import { pause } from "../amqp/backoff.ts";
 import { channelError } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../amqp/transport.ts";
+import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
@@ -152,7 +152,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #establish(transport: Transport): Promise<Session> {
     if (this.#closing !== undefined) return { ended: new Promise(() => {}) };
-    const { queue, prefetch } = this.#options;
+    const { queue } = this.#options;
     await this.#ensureQueue(transport);
     if (this.#lane?.inbox.transport !== transport) await this.#openLane(transport);
     const channel = await transport.openChannel();
@@ -163,7 +163,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       () => this.#onInboxSettled(inbox),
     );
     try {
-      await channel.basicQos(prefetch);
+      await this.#prepare(channel);
       const consumer = await channel.basicConsume(
         queue,
         { noAck: false, tag: CONSUMER_TAG },
@@ -180,6 +180,17 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     } catch (error) {
       inbox.lose(new Error("it never consumed"));
       throw channelError(error, `can't consume ${queue}`);
+    }
+  }
+
+  /** Sets the prefetch count, and sees whether replies may be published, in one round trip. */
+  async #prepare(channel: AMQPChannel): Promise<void> {
+    // It goes nowhere; without the permission it costs the channel, as a reply would.
+    channel.basicPublish("", "", "").catch(() => {});
+    try {
+      await channel.basicQos(this.#options.prefetch);
+    } catch (error) {
+      throw channelError(error, "can't publish replies");
     }
   }
 

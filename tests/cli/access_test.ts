@@ -234,7 +234,10 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
         await deleteQueue();
         return (await as(name).run(["serve"])).code;
       }],
+      [server, 1, async (name) => (await as(name).run(["serve"])).code],
       [server, 2, async (name) => (await as(name).run(["serve"])).code],
+      [worker, 1, async (name) => (await as(name).run(["serve"])).code],
+      [worker, 2, async (name) => (await as(name).run(["serve"])).code],
       [client, 1, async (name) => (await call(name, "--timeout", "20s")).code],
       [queueClient, 0, async (name) => (await call(name, ...queueArgs)).code],
       [queueClient, 1, async (name) => (await call(name, ...queueArgs)).code],
@@ -248,6 +251,15 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
       assert(performance.now() - start < 5_000, name);
     }
   });
+
+  await t.step(
+    "a server that may not publish replies is permission_denied, not ready",
+    async () => {
+      const { stderr } = await as(`${server}-without-1`).run(["serve"]);
+      assertMatch(stderr, /can't publish replies: ACCESS_REFUSED.*amq\.default.*permission_denied/);
+      assert(!READY.test(stderr), stderr);
+    },
+  );
 
   await t.step("a call that may not publish, or read replies, is permission_denied", async () => {
     const publishing = await call(`${client}-without-1`);
