@@ -9,7 +9,7 @@ import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../protocol.ts";
-import { checkSize } from "./body_size.ts";
+import { BodyLimit } from "./body_limit.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
   type CallOptions,
@@ -71,6 +71,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     },
     onAbort: (call, signal) => this.#fail(call, cancelled(this.#place(call), signal)),
   };
+  readonly #limit = new BodyLimit();
   #nextId = 0;
   #connection: Connection | undefined;
   #session: ReplySession | undefined;
@@ -174,7 +175,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
     const body = this.#codec.encodeRequest(request);
-    checkSize(body, label);
+    this.#limit.check(body, label);
     const call = new PendingCall<Response>(
       { id, label, body, timeoutMs, idempotent, signal, resolve, reject },
       this.#events,
@@ -225,6 +226,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #onSessionEnd(session: ReplySession, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
     if (!session.channel.closed) session.channel.close().catch(() => {}); // Only its consumer ended.
+    if (this.#limit.learn(reason)) this.#failOversized();
     const refused = replyCodeOf(reason) === REPLY_CODE.ACCESS_REFUSED;
     for (const call of this.#pending.values()) {
       if (call.sentOn !== session) continue;
@@ -233,6 +235,17 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         this.#fail(call, channelError(reason, `can't send ${place}`));
       } else if (!call.options.idempotent) {
         this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
+      }
+    }
+  }
+
+  /** What the broker refuses would cost the next channel too. */
+  #failOversized(): void {
+    for (const call of this.#pending.values()) {
+      try {
+        this.#limit.check(call.options.body, call.options.label);
+      } catch (error) {
+        this.#fail(call, error as RpcError);
       }
     }
   }

@@ -14,7 +14,7 @@ import {
   TRANSIENT,
 } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
-import { checkSize } from "./body_size.ts";
+import { BodyLimit } from "./body_limit.ts";
 import { unanswerable } from "./reply_address.ts";
 import type { ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./server_options.ts";
@@ -45,6 +45,7 @@ export class Dispatcher<Request, Response> {
   readonly #options: ResolvedServerOptions;
   /** What handlers are at work on. */
   readonly #underWay = new Set<string>();
+  readonly #limit = new BodyLimit();
   #rejectionLoggedAt = -Infinity;
 
   /**
@@ -60,6 +61,11 @@ export class Dispatcher<Request, Response> {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
+  }
+
+  /** A channel was closed, perhaps because of a reply: the next one like it is not sent. */
+  learn(reason: Error): void {
+    this.#limit.learn(reason);
   }
 
   /** Starts it; the promise, if one is needed, resolves when it is settled. */
@@ -162,7 +168,7 @@ export class Dispatcher<Request, Response> {
     if (this.#isUnwanted(request)) return;
     try {
       const body = this.#codec.encodeResponse(response);
-      checkSize(body, "the result");
+      this.#limit.check(body, "the result");
       this.stats.responses += 1;
       request.inbox.reply(request, body, {
         contentType: CONTENT_TYPE_TEXT,

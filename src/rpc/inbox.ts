@@ -25,7 +25,7 @@ export class Inbox implements RequestInbox {
   readonly #probe: ReplyProbe;
   /** Replies that wait until the broker takes messages again. */
   readonly #held: (() => void)[] = [];
-  #isLost = false;
+  #lost: Error | undefined;
 
   /**
    * @param transport The connection.
@@ -50,7 +50,12 @@ export class Inbox implements RequestInbox {
 
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   get isLost(): boolean {
-    return this.#isLost;
+    return this.#lost !== undefined;
+  }
+
+  /** Why they are. */
+  get lost(): Error | undefined {
+    return this.#lost;
   }
 
   /** A delivery becomes an open request. */
@@ -76,14 +81,14 @@ export class Inbox implements RequestInbox {
 
   /** Acknowledges without a reply. */
   drop(request: ReceivedRequest): void {
-    if (this.#isLost) return;
+    if (this.isLost) return;
     this.#acknowledger.ack(request.message.deliveryTag);
     this.#settle(request);
   }
 
   /** Rejects without requeue. */
   reject(request: ReceivedRequest): void {
-    if (this.#isLost) return;
+    if (this.isLost) return;
     this.#acknowledger.reject(request.message.deliveryTag, false);
     this.#settle(request);
   }
@@ -100,8 +105,8 @@ export class Inbox implements RequestInbox {
 
   /** Its channel is gone. */
   lose(reason: Error): void {
-    if (this.#isLost) return;
-    this.#isLost = true;
+    if (this.isLost) return;
+    this.#lost = reason;
     this.#acknowledger.stop();
     for (const request of this.open) {
       request.abort(reason);
@@ -113,7 +118,7 @@ export class Inbox implements RequestInbox {
 
   /** Closes the channel; what is open goes back to the queue. */
   close(): void {
-    if (this.#isLost) return;
+    if (this.isLost) return;
     this.transport.flush();
     this.lose(new Error("the channel was closed"));
     this.channel.close().catch(() => {}); // Its connection is gone: so is it.
@@ -125,7 +130,7 @@ export class Inbox implements RequestInbox {
     body: string | Uint8Array,
     properties: AMQPProperties,
   ): void {
-    if (this.#isLost) return;
+    if (this.isLost) return;
     if (this.transport.blocked !== undefined) {
       this.#held.push(() => this.#publish(request, routingKey, body, properties));
       return;

@@ -227,7 +227,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #onLaneSettled(inbox: Inbox): void {
-    if (inbox.isLost) this.#inboxes.delete(inbox);
+    if (inbox.lost !== undefined) this.#onLost(inbox, inbox.lost);
     this.#onSettled();
   }
 
@@ -240,12 +240,17 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   /** A channel whose consumer is gone is closed when its last request is answered. */
   #onInboxSettled(inbox: Inbox): void {
-    if (inbox.isLost) {
-      this.#inboxes.delete(inbox);
+    if (inbox.lost !== undefined) {
+      this.#onLost(inbox, inbox.lost);
     } else if (inbox.open.size === 0 && !inbox.channel.consumers.has(CONSUMER_TAG)) {
       if (this.#closing === undefined) inbox.close();
     }
     this.#onSettled();
+  }
+
+  #onLost(inbox: Inbox, reason: Error): void {
+    this.#inboxes.delete(inbox);
+    this.#dispatcher.learn(reason);
   }
 
   #onRequest(inbox: Inbox, message: AMQPMessage): void {

@@ -1,0 +1,49 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { RpcError } from "../../src/errors.ts";
+import { RpcClient } from "../../src/rpc/client.ts";
+import { RpcServer } from "../../src/rpc/server.ts";
+import { startBroker } from "../support/broker.ts";
+
+const LIMIT = 1_000;
+
+const codec = {
+  describe: (text: string) => `a text of ${text.length}`,
+  encodeRequest: (text: string) => text,
+  decodeRequest: (body: Uint8Array) => new TextDecoder().decode(body),
+  encodeResponse: (text: string) => text,
+  decodeResponse: (body: Uint8Array) => new TextDecoder().decode(body),
+};
+
+Deno.test("a body over the broker's own limit fails its call, and no other", async (t) => {
+  await using broker = await startBroker({ config: `max_message_size = ${LIMIT}` });
+  const options = { url: broker.url, queue: "limited" };
+  await using server = new RpcServer<string, string>(codec, (text) => {
+    return text === "long" ? "x".repeat(LIMIT + 1) : text;
+  }, options);
+  await server.start();
+
+  await t.step("a request: its neighbours on the channel are answered", async () => {
+    await using client = new RpcClient<string, string>(codec, options);
+    const neighbours = Array.from({ length: 20 }, (_, i) => client.call(`neighbour ${i}`));
+    const error = await assertRejects(() => client.call("x".repeat(LIMIT + 1)), RpcError);
+    assertEquals(error.code, "resource_exhausted");
+    assertStringIncludes(error.message, `over the message limit of ${LIMIT}`);
+    assertEquals(await Promise.all(neighbours), neighbours.map((_, i) => `neighbour ${i}`));
+    // Known by now: it isn't even sent.
+    const { resubmissions } = client.stats;
+    const unsent = await assertRejects(() => client.call("é".repeat(LIMIT / 2 + 1)), RpcError);
+    assertStringIncludes(unsent.message, "1002 bytes");
+    assertEquals(await client.call("x".repeat(LIMIT)), "x".repeat(LIMIT));
+    assertEquals(client.stats.resubmissions, resubmissions);
+  });
+
+  await t.step("a result: its caller is told, the others are answered", async () => {
+    await using client = new RpcClient<string, string>(codec, options);
+    const calls = Array.from({ length: 20 }, (_, i) => client.call(i === 10 ? "long" : `${i}`));
+    const results = await Promise.allSettled(calls);
+    const failed = results.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+    assertEquals(failed.map(({ reason }) => reason.code), ["resource_exhausted"]);
+    assertStringIncludes(failed[0]!.reason.message, `over the message limit of ${LIMIT}`);
+    assertEquals(server.stats.givenUp, 0);
+  });
+});
