@@ -69,17 +69,24 @@ export class BrokerUrl {
 }
 
 /**
- * Reads a list of brokers. A comma separates two of them only where another
+ * Splits a list of brokers. A comma separates two of them only where another
  * `amqp://` or `amqps://` follows: a password may hold a comma.
+ */
+export function splitBrokerUrls(texts: string | readonly string[]): string[] {
+  return [texts].flat()
+    .flatMap((text) => text.split(/,(?=\s*amqps?:\/\/)/))
+    .map((text) => text.trim());
+}
+
+/**
+ * Reads a list of brokers; see {@linkcode splitBrokerUrls}.
  *
  * @throws {RpcError} `invalid_argument` if one is no AMQP URL, or there is none.
  */
 export function parseBrokerUrls(
   texts: string | readonly string[],
 ): BrokerUrl[] {
-  const urls = [texts].flat()
-    .flatMap((text) => text.split(/,(?=\s*amqps?:\/\/)/))
-    .map((text) => new BrokerUrl(text.trim()));
+  const urls = splitBrokerUrls(texts).map((text) => new BrokerUrl(text));
   if (urls.length === 0) {
     throw new RpcError("invalid_argument", "no broker URL given");
   }

@@ -56,6 +56,12 @@ export interface ConnectionOptions extends TransportOptions {
 /** A session that lived this long, in milliseconds, was a success: the back-off starts anew. */
 const STABLE_MS = 1_000;
 
+/**
+ * The last attempt is made when so much of the time is left, in milliseconds:
+ * a later one could only fail for want of it, and hide what is really wrong.
+ */
+const LAST_ATTEMPT_MS = 250;
+
 /** See the module. It starts to connect when it is made. */
 export class Connection {
   /** Resolves at the first success; rejects with an {@linkcode RpcError} if there is none. */
@@ -116,7 +122,9 @@ export class Connection {
   }
 
   async #run(): Promise<void> {
-    const giveUpAt = performance.now() + (this.#options.firstConnectWithinMs ?? Infinity);
+    const { firstConnectWithinMs = Infinity } = this.#options;
+    const giveUpAt = performance.now() + firstConnectWithinMs;
+    const lastMs = Math.min(LAST_ATTEMPT_MS, firstConnectWithinMs / 10);
     const leftMs = () => this.#everConnected ? Infinity : giveUpAt - performance.now();
     const { signal } = this.#closing;
     while (!signal.aborted) {
@@ -131,15 +139,14 @@ export class Connection {
         this.#failures += 1;
         this.#turn += 1;
         this.#lastReason = failure.message;
-        if (!this.#everConnected && (failure.final || leftMs() <= 0)) {
+        if (!this.#everConnected && (failure.final || leftMs() <= lastMs)) {
           this.#opened.reject(failure.error);
           break;
         }
       }
       if (signal.aborted) break;
       this.#setState("connecting", this.#lastReason);
-      // Not beyond the end: the last attempt is made there.
-      await pause(Math.min(this.#waitMs(), leftMs()), signal);
+      await pause(Math.min(this.#waitMs(), leftMs() - lastMs), signal);
     }
     this.#opened.reject(new RpcError("cancelled", "the connection was closed"));
     this.#setState("closed");

@@ -6,7 +6,7 @@
  */
 import { Option } from "@commander-js/extra-typings";
 import { readFileSync } from "node:fs";
-import { parseBrokerUrls } from "../amqp/broker_url.ts";
+import { parseBrokerUrls, splitBrokerUrls } from "../amqp/broker_url.ts";
 import { checkTls, type TlsOptions } from "../amqp/tls.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_URL } from "../protocol.ts";
@@ -34,9 +34,6 @@ export interface AccessOptions {
   readonly tlsKey?: string | undefined;
   readonly passwordFile?: string | undefined;
 }
-
-/** Where two brokers are separated, as in `parseBrokerUrls`. */
-const BETWEEN_URLS = /,(?=\s*amqps?:\/\/)/;
 
 /**
  * Reads the certificates and the key.
@@ -88,10 +85,10 @@ export function withPassword(
       `${option} ${JSON.stringify(file)} has no password in its first line`,
     );
   }
-  const texts = [url ?? DEFAULT_URL].flat();
+  const texts = url ?? DEFAULT_URL;
   parseBrokerUrls(texts); // Refuses them in its own words.
-  return texts.flatMap((text) => text.split(BETWEEN_URLS)).map((text) => {
-    const broker = new URL(text.trim());
+  return splitBrokerUrls(texts).map((text) => {
+    const broker = new URL(text);
     if (url === undefined || broker.password === "") broker.password = encodeURIComponent(password);
     return broker.href;
   });

@@ -43,14 +43,25 @@ export function connectOptions(
 ): ConnectOptions {
   const { env } = environment;
   const { heartbeat: heartbeatSeconds } = options;
-  const brokers = options.url ?? (env.FIBRPC_URL || env.AMQP_URL || undefined);
-  const url = withPassword(environment, options, brokers);
+  const url = withPassword(environment, options, options.url ?? urlFromEnvironment(environment));
   const tls = tlsOptions(options, url);
   const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
   return {
     ...given({ url, queue, heartbeatSeconds, tls }),
     name: `fibrpc ${command}@${hostname()}:${pid}`,
   };
+}
+
+function urlFromEnvironment({ env }: Environment): string | undefined {
+  const name = env.FIBRPC_URL ? "FIBRPC_URL" : "AMQP_URL";
+  const url = env[name];
+  if (!url) return undefined;
+  try {
+    parseBrokerUrls(url);
+    return url;
+  } catch (error) {
+    throw new RpcError("invalid_argument", `${name}: ${RpcError.from(error).message}`);
+  }
 }
 
 /** Warns of a password that other users of this host can read in the process list. */

@@ -26,7 +26,7 @@ export const EXIT_BY_ERROR: Readonly<Record<RpcErrorCode, number>> = {
   permission_denied: 3,
   deadline_exceeded: 4,
   no_server: 5,
-  cancelled: 130,
+  cancelled: EXIT_FAILURE, // By the server: a caller that gives up was told to by a signal.
 };
 
 /** 128 and the signal's number, as a shell reports it. */

@@ -66,11 +66,13 @@ const MAX_HEARTBEAT_SECONDS = 65_535;
  * Fills in the defaults.
  *
  * @param role Names the connection where the options don't.
+ * @param reservedBytes How many bytes of a queue's name must be left for what is added to it.
  * @throws {RpcError} `invalid_argument` for a setting out of its range.
  */
 export function resolveConnectOptions(
   options: ConnectOptions,
   role: string,
+  reservedBytes = 0,
 ): ResolvedConnectOptions {
   const {
     url = DEFAULT_URL,
@@ -82,10 +84,11 @@ export function resolveConnectOptions(
   } = options;
   checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
   const bytes = new TextEncoder().encode(queue).length;
-  if (bytes === 0 || bytes > MAX_SHORT_STRING_BYTES) {
+  const maxBytes = MAX_SHORT_STRING_BYTES - reservedBytes;
+  if (bytes === 0 || bytes > maxBytes) {
     throw new RpcError(
       "invalid_argument",
-      `queue ${quote(queue)} is not between 1 and ${MAX_SHORT_STRING_BYTES} bytes long`,
+      `queue ${quote(queue)} is not between 1 and ${maxBytes} bytes long`,
     );
   }
   return {

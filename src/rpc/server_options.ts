@@ -5,6 +5,7 @@
  */
 import { QUEUE_TYPES, type QueueType } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
+import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import {
   checkInteger,
   checkTimeout,
@@ -139,7 +140,7 @@ export function resolveServerOptions(
   checkInteger("maxAttempts", maxAttempts, 2, Number.MAX_SAFE_INTEGER);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   checkTimeout("drainTimeoutMs", drainTimeoutMs);
-  const connect = resolveConnectOptions(options, "server");
+  const connect = resolveConnectOptions(options, "server", SUSPECTS_SUFFIX.length);
   return {
     ...connect,
     queueType,

@@ -34,7 +34,15 @@ Deno.test("exit code 0: a result, and nothing else on either stream", async () =
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "832040\n", stderr: "" });
 });
 
-for (const refusal of ["invalid_argument", "out_of_range", "resource_exhausted", "internal"]) {
+for (
+  const refusal of [
+    "invalid_argument",
+    "out_of_range",
+    "resource_exhausted",
+    "internal",
+    "cancelled",
+  ]
+) {
   Deno.test(`exit code 1: ${refusal} from a server`, async () => {
     const { code, stdout, stderr } = await errorReply(refusal);
     assertEquals({ code, stdout }, { code: 1, stdout: "" });

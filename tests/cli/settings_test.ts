@@ -69,6 +69,15 @@ Deno.test("settings: a password in --url is warned of, in the environment not; n
   }
 });
 
+Deno.test("settings: a URL from the environment is refused with the variable's name", async () => {
+  for (const name of ["FIBRPC_URL", "AMQP_URL"]) {
+    const env = { FIBRPC_URL: "", [name]: BAD };
+    const { code, stderr } = await new CommandLine("").run(["call", "30"], { env });
+    assertEquals(code, 2);
+    assertMatch(stderr, new RegExp(`^fibrpc: ${name}: broker URL "${BAD}" is not a URL`));
+  }
+});
+
 Deno.test("settings: a URL that is refused is shown without its password", async () => {
   const broken = ["amqp://u:hunter2@host:99999", "amqp://u:hunter2@", "http://u:hunter2@host"];
   for (const url of broken) {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
 import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
@@ -252,6 +252,13 @@ Deno.test("RpcServer: declares the queue as asked, or uses it as it is", async (
     assertEquals((await peer.look(second.queue)).consumers, 2);
     await peer.channel.queueDelete(running.queue);
   }
+});
+
+Deno.test("RpcServer: a queue's name must leave room for that of its suspects' queue", () => {
+  const make = (bytes: number) =>
+    new RpcServer(fibonacciServerCodec(1000), double, { queue: "x".repeat(bytes) });
+  make(246);
+  assertThrows(() => make(247), RpcError);
 });
 
 Deno.test("RpcServer: comes back when its queue is deleted", async () => {

@@ -32,7 +32,7 @@ async function surviveUntil(
   while (true) {
     await using server = startFragile(queue, maxAttempts, effect);
     const isLost = async () => {
-      if (effect === "kill" || !server.stdout.includes("ready")) return server.ended;
+      if (effect === "kill" || !server.stdout.includes(`start ${POISON}`)) return server.ended;
       return (await peer.look(queue)).consumers === 0;
     };
     await waitFor(async () => peer.replies.length >= replies || await isLost(), {
