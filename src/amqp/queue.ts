@@ -36,7 +36,7 @@ export type QueueInspection =
   /** The broker doesn't let this connection look. */
   | { readonly found: "unknown" };
 
-/** Whether a queue exists, and what is going on there: one round trip for each of two requests. */
+/** Whether a queue exists, and what is going on there: one round trip. */
 export async function inspectQueue(
   transport: Transport,
   queue: string,

@@ -15,7 +15,6 @@
  *
  * @module
  */
-import { lookup } from "node:dns/promises";
 import { isIP, type Socket } from "node:net";
 import { nextTick } from "node:process";
 import {
@@ -213,13 +212,22 @@ export class Transport extends AMQPClient {
     return this.#broker;
   }
 
-  /** Opens a channel. Its closing is seen by what uses it, not by the connection. */
+  /**
+   * Opens a channel without waiting for the broker's word: what is sent on it
+   * next leaves in the same write. Its closing is seen by what uses it, not by
+   * the connection.
+   *
+   * @throws If the connection is closed, or has too many channels.
+   */
   async openChannel(): Promise<AMQPChannel> {
-    const opened = this.channel();
-    for (const channel of this.channels) {
-      if (channel) channel.onerror = () => {};
-    }
-    return await opened;
+    const free = this.channels.findIndex((channel) => channel === undefined);
+    const id = free === -1 ? this.channels.length : free;
+    this.channel(id).catch(() => {}); // What is sent on it next fails too.
+    const channel = this.channels[id];
+    if (channel === undefined) throw this.#reason ?? new Error("too many channels");
+    channel.onerror = () => {};
+    await SENT; // A microtask later the library has sent it, and not before.
+    return channel;
   }
 
   /** @ignore */
@@ -390,6 +398,7 @@ const LOOPBACK = ["127.0.0.1", "::1"];
 async function addressesOf(host: string): Promise<string[]> {
   if (isIP(host) !== 0) return [host];
   if (host === "localhost") return LOOPBACK;
+  const { lookup } = await import("node:dns/promises"); // Half a millisecond, for a name only.
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);
 }

@@ -9,7 +9,10 @@ import { run } from "./program.ts";
 const exitCode = await run({
   args: process.argv.slice(2),
   env: process.env,
-  stdin: process.stdin,
+  // Opened when it is read: that takes a millisecond.
+  get stdin() {
+    return process.stdin;
+  },
   stdout: process.stdout,
   stderr: process.stderr,
   onSignal(listener) {

@@ -7,9 +7,8 @@ import { Argument, Command, CommanderError, Option } from "@commander-js/extra-t
 import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { RpcError } from "../errors.ts";
-import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/server.ts";
+import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/limits.ts";
 import { passwordFileOption, tlsCaOption, tlsCertOption, tlsKeyOption } from "./access.ts";
-import { call } from "./call.ts";
 import {
   connectOptions,
   fromEnvironment,
@@ -23,7 +22,6 @@ import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
 import { OUTPUT_FORMATS } from "./result_writer.ts";
-import { serve } from "./serve.ts";
 import { duration, matcher, wholeNumber } from "./values.ts";
 import { version } from "./version.ts";
 
@@ -128,6 +126,7 @@ function build(environment: Environment, exit: (code: number) => void) {
       const { maxN, workers, prefetch, maxAttempts, queueType } = options;
       const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
       const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
+      const { serve } = await import("./serve.ts");
       exit(
         await serve(environment, {
           ...connectOptions(environment, options, "serve"),
@@ -186,6 +185,7 @@ function build(environment: Environment, exit: (code: number) => void) {
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
       const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;
+      const { call } = await import("./call.ts");
       exit(
         await call(environment, numbers, {
           ...connectOptions(environment, options, "call"),

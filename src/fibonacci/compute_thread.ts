@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { Worker } from "node:worker_threads";
+import process from "node:process";
+import type { Worker } from "node:worker_threads";
 import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
 
 /**
@@ -13,6 +14,9 @@ import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
  * until then (https://github.com/denoland/deno/pull/35657).
  */
 const TERMINATE_STOPS = !globalThis.navigator?.userAgent?.startsWith("Deno/");
+
+/** Not imported: bundles load their imports at once, and only a server needs it. */
+const workerThreads = process.getBuiltinModule("node:worker_threads");
 
 /** What a {@linkcode ComputeThread} tells its owner. */
 export interface ComputeThreadEvents {
@@ -43,7 +47,7 @@ export class ComputeThread {
    */
   constructor(events: ComputeThreadEvents, module: URL = computeWorkerModule()) {
     this.#events = events;
-    this.#worker = new Worker(module);
+    this.#worker = new workerThreads.Worker(module);
     this.#worker
       .on("message", (reply: ComputeReply) => this.#onReply(reply))
       .on("messageerror", (error) => this.#end(error))

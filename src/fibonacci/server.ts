@@ -12,6 +12,7 @@ import { fibonacciServerCodec } from "./codec.ts";
 import { ComputePool, MIN_POOL_N } from "./compute_pool.ts";
 import { fibonacciDecimal } from "./decimal.ts";
 import { decimalDigits } from "./fibonacci.ts";
+import { DEFAULT_MAX_N, DEFAULT_MAX_TIME_MS, MAX_MAX_N, MAX_WORKERS } from "./limits.ts";
 
 /** Settings of a {@linkcode FibonacciServer}. */
 export interface FibonacciServerOptions extends RpcServerOptions {
@@ -36,17 +37,6 @@ export interface FibonacciServerOptions extends RpcServerOptions {
    */
   workers?: number;
 }
-
-/** The largest n that is computed unless told otherwise. */
-export const DEFAULT_MAX_N = 1_000_000;
-
-/** An upper bound for {@linkcode FibonacciServerOptions.maxN}: BigInt ends at about 2^30 bits, n = 1.5 * 10^9. */
-export const MAX_MAX_N = 1_500_000_000;
-
-/** An upper bound for {@linkcode FibonacciServerOptions.workers}. */
-export const MAX_WORKERS = 1_024;
-
-const DEFAULT_MAX_TIME_MS = 30_000;
 
 /**
  * From this n on, a look at the caller's reply address comes first: the
