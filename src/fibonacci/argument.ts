@@ -21,6 +21,9 @@ const SHOWN_CHARS = 60;
 /** How much of a body that is not text a message shows, in bytes. */
 const SHOWN_BYTES = 16;
 
+/** What most are: nothing to take away, nothing to refuse. */
+const CANONICAL = /^(?:0|[1-9][0-9]*)$/;
+
 const ZERO = 48;
 const NINE = 57;
 
@@ -62,6 +65,7 @@ export function decodeArgument(
  * @throws `RpcError` `invalid_argument`.
  */
 export function checkArgument(text: string): string {
+  if (CANONICAL.test(text)) return text;
   return decode(significantDigits(new TextEncoder().encode(text)));
 }
 

@@ -15,7 +15,12 @@ const utf8 = new TextDecoder();
 
 /** The caller's half: a request is a number in canonical decimal digits, a response likewise. */
 export const fibonacciClientCodec: RpcClientCodec<string, string> = {
-  encodeRequest: (digits) => digits,
+  encodeRequest(digits) {
+    // A quarter of the time that TextEncoder takes for so few.
+    const body = new Uint8Array(digits.length);
+    for (let i = 0; i < body.length; i++) body[i] = digits.charCodeAt(i);
+    return body;
+  },
   decodeResponse(body) {
     const text = utf8.decode(body);
     if (DECIMAL.test(text)) return text.trim();

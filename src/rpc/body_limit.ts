@@ -26,20 +26,21 @@ export class BodyLimit {
     return true;
   }
 
-  /**
-   * Refuses a body that the broker would.
-   *
-   * @param what What it is, for the message.
-   * @throws {RpcError} `resource_exhausted`.
-   */
-  check(body: string | Uint8Array, what: string): void {
+  /** Whether the broker takes a body. */
+  allows(body: string | Uint8Array): boolean {
     // A string's UTF-8 is at most three times as long: mostly no need to encode it.
-    if (body.length * 3 <= this.#bytes) return;
-    const bytes = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
-    if (bytes <= this.#bytes) return;
-    throw new RpcError(
+    return body.length * 3 <= this.#bytes || bytesOf(body) <= this.#bytes;
+  }
+
+  /** What to say of one that it doesn't: `resource_exhausted`. */
+  error(body: string | Uint8Array, what: string): RpcError {
+    return new RpcError(
       "resource_exhausted",
-      `${what} has ${bytes} bytes, over the message limit of ${this.#bytes}`,
+      `${what} has ${bytesOf(body)} bytes, over the message limit of ${this.#bytes}`,
     );
   }
+}
+
+function bytesOf(body: string | Uint8Array): number {
+  return typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
 }

@@ -21,6 +21,7 @@ import type { RpcClientCodec } from "./codec.ts";
 import { checkTimeout } from "./options.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplySession, type ReplySession } from "./reply_session.ts";
+import { Timers } from "./timers.ts";
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
@@ -48,7 +49,7 @@ const BURST = 64;
 export class RpcClient<Request, Response> implements AsyncDisposable {
   readonly #codec: RpcClientCodec<Request, Response>;
   readonly #options: ReturnType<typeof resolveClientOptions>;
-  readonly #pending = new Map<string, PendingCall<Response>>();
+  readonly #pending = new Map<string, PendingCall<Request, Response>>();
   /** 122 random bits; a counter makes it one id per call. */
   readonly #idPrefix = crypto.randomUUID().replaceAll("-", "");
   readonly #stats: RpcClientStats = {
@@ -58,12 +59,13 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     resubmissions: 0,
     repliesDropped: 0,
   };
-  readonly #events: PendingCallEvents<Response> = {
-    onDeadlineNear: (call) => {
+  readonly #events: PendingCallEvents<Request, Response> = {
+    timers: new Timers((call) => {
+      call.onDeadlineNear();
       const transport = this.#connection?.transport;
       if (transport === undefined) return;
       this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
-    },
+    }),
     onDeadline: (call) => {
       const outage = this.#connection?.outage;
       const { timeoutMs } = call.options;
@@ -80,7 +82,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #silenceWatch: ReturnType<typeof setInterval> | undefined;
   /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
   #answeredSentAt = -Infinity;
-  readonly #outbox: PendingCall<Response>[] = [];
+  readonly #outbox: PendingCall<Request, Response>[] = [];
   #burst = 0;
   #lookingForSilent = false;
 
@@ -164,20 +166,21 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     if (this.#closed) throw closed();
     const { timeoutMs = this.#options.timeoutMs, signal, idempotent = true } = options;
     checkTimeout("timeoutMs", timeoutMs);
-    const label = this.#codec.describe(request);
-    if (signal?.aborted) throw cancelled(label, signal);
+    if (signal?.aborted) throw cancelled(this.#codec.describe(request), signal);
     const { maxPending } = this.#options;
     if (this.#pending.size >= maxPending) {
       throw new RpcError(
         "resource_exhausted",
-        `${label} was not sent: ${maxPending} calls are waiting already (maxPending)`,
+        `${
+          this.#codec.describe(request)
+        } was not sent: ${maxPending} calls are waiting already (maxPending)`,
       );
     }
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
     const body = this.#codec.encodeRequest(request);
-    this.#limit.check(body, label);
-    const call = new PendingCall<Response>(
-      { id, label, body, timeoutMs, idempotent, signal, resolve, reject },
+    if (!this.#limit.allows(body)) throw this.#limit.error(body, this.#codec.describe(request));
+    const call = new PendingCall(
+      { id, request, body, timeoutMs, idempotent, signal, resolve, reject },
       this.#events,
     );
     this.#stats.calls += 1;
@@ -242,11 +245,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** What the broker refuses would cost the next channel too. */
   #failOversized(): void {
     for (const call of this.#pending.values()) {
-      try {
-        this.#limit.check(call.options.body, call.options.label);
-      } catch (error) {
-        this.#fail(call, error as RpcError);
-      }
+      const { body } = call.options;
+      if (!this.#limit.allows(body)) this.#fail(call, this.#limit.error(body, this.#label(call)));
     }
   }
 
@@ -261,7 +261,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
    * Sends a call's request, a burst at a time: the library holds a buffer for
    * each publish until some promises have settled, as many as calls otherwise.
    */
-  #send(call: PendingCall<Response>): void {
+  #send(call: PendingCall<Request, Response>): void {
     if (this.#burst === 0) queueMicrotask(this.#nextBurst);
     if (this.#burst < BURST) {
       this.#burst += 1;
@@ -280,7 +280,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   };
 
   /** Sends if that is possible now; if not, a change of state will. */
-  #sendNow(call: PendingCall<Response>): void {
+  #sendNow(call: PendingCall<Request, Response>): void {
     const session = this.#session;
     if (session === undefined || this.#connection?.state !== "connected") {
       return;
@@ -290,7 +290,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     } else this.#publish(call, session);
   }
 
-  #sendIfServed(call: PendingCall<Response>, session: ReplySession): void {
+  #sendIfServed(call: PendingCall<Request, Response>, session: ReplySession): void {
     this.#inspect(session.transport).then((queue) => {
       if (!this.#pending.has(call.options.id) || call.sent > 0) return;
       if (queue.found === false) {
@@ -310,12 +310,13 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     });
   }
 
-  #publish(call: PendingCall<Response>, session: ReplySession): void {
-    const leftMs = Math.ceil(call.leftMs);
+  #publish(call: PendingCall<Request, Response>, session: ReplySession): void {
+    const now = performance.now();
+    const leftMs = Math.ceil(call.deadline - now);
     if (leftMs <= 0) return; // Its timer is about to tell.
     if (call.sent > 0) this.#stats.resubmissions += 1;
     call.sent += 1;
-    call.sentAt = performance.now();
+    call.sentAt = now;
     call.sentOn = session;
     session.channel.basicPublish(
       "",
@@ -362,7 +363,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       call.options.resolve(response);
     } catch (thrown) {
       const { code, message, cause } = RpcError.from(thrown);
-      this.#fail(call, new RpcError(code, `${call.options.label} failed: ${message}`, { cause }));
+      this.#fail(call, new RpcError(code, `${this.#label(call)} failed: ${message}`, { cause }));
     }
   }
 
@@ -383,18 +384,22 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     call.sendLater(waitMs, () => this.#send(call));
   }
 
-  #place(call: PendingCall<Response>): string {
+  #place(call: PendingCall<Request, Response>): string {
     const broker = this.#connection?.broker ?? this.#options.brokers[0];
-    return `${call.options.label} from ${this.#options.queue} on ${broker}`;
+    return `${this.#label(call)} from ${this.#options.queue} on ${broker}`;
   }
 
-  #fail(call: PendingCall<Response>, error: RpcError): void {
+  #label(call: PendingCall<Request, Response>): string {
+    return this.#codec.describe(call.options.request);
+  }
+
+  #fail(call: PendingCall<Request, Response>, error: RpcError): void {
     this.#end(call);
     this.#stats.errors += 1;
     call.options.reject(error);
   }
 
-  #end(call: PendingCall<Response>): void {
+  #end(call: PendingCall<Request, Response>): void {
     this.#pending.delete(call.options.id);
     call.end();
     if (this.#pending.size > 0) return;
@@ -427,7 +432,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     if (session === undefined) return;
     const silent = [...this.#pending.values()].filter((call) => this.#isSilent(call, session));
     if (silent.length === 0) return;
-    const isOvertaken = (call: PendingCall<Response>) => call.sentAt < this.#answeredSentAt;
+    const isOvertaken = (call: PendingCall<Request, Response>) =>
+      call.sentAt < this.#answeredSentAt;
     const isEmpty = silent.every(isOvertaken) || await this.#isQueueEmpty(session);
     for (const call of silent) {
       if (!isEmpty && !isOvertaken(call)) continue;
@@ -441,7 +447,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Each resubmission doubles the patience: some calls simply take long. */
-  #isSilent(call: PendingCall<Response>, session: ReplySession): boolean {
+  #isSilent(call: PendingCall<Request, Response>, session: ReplySession): boolean {
     const patience = this.#options.resendAfterMs * 2 ** (call.sent - 1);
     return call.options.idempotent && call.sentOn === session &&
       performance.now() - call.sentAt >= patience;

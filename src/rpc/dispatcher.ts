@@ -168,7 +168,7 @@ export class Dispatcher<Request, Response> {
     if (this.#isUnwanted(request)) return;
     try {
       const body = this.#codec.encodeResponse(response);
-      this.#limit.check(body, "the result");
+      if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
       this.stats.responses += 1;
       request.inbox.reply(request, body, {
         contentType: CONTENT_TYPE_TEXT,

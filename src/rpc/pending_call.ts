@@ -5,17 +5,18 @@
  */
 import type { QueueInspection } from "../amqp/queue.ts";
 import type { RpcError } from "../errors.ts";
+import type { Timers } from "./timers.ts";
 
 /** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
 const DIAGNOSIS_MS = 250;
 
 /** What a call is made of. */
-export interface PendingCallOptions<Response> {
+export interface PendingCallOptions<Request, Response> {
   /** Its correlation id. */
   readonly id: string;
-  /** The request in a message's words. */
-  readonly label: string;
-  /** The request. */
+  /** The request, as its caller gave it: for a message's words. */
+  readonly request: Request;
+  /** The request, as it is sent. */
   readonly body: string | Uint8Array;
   /** How long it may take in all, in milliseconds. */
   readonly timeoutMs: number;
@@ -29,20 +30,20 @@ export interface PendingCallOptions<Response> {
   readonly reject: (error: RpcError) => void;
 }
 
-/** What happens to a call while it waits. */
-export interface PendingCallEvents<Response> {
-  /** Its time is almost up. */
-  readonly onDeadlineNear: (call: PendingCall<Response>) => void;
+/** What happens to calls while they wait. */
+export interface PendingCallEvents<Request, Response> {
+  /** For when a call's time is almost up: {@linkcode PendingCall.onDeadlineNear} comes next. */
+  readonly timers: Timers<PendingCall<Request, Response>>;
   /** Its time is up. */
-  readonly onDeadline: (call: PendingCall<Response>) => void;
+  readonly onDeadline: (call: PendingCall<Request, Response>) => void;
   /** Its caller gave it up. */
-  readonly onAbort: (call: PendingCall<Response>, signal: AbortSignal) => void;
+  readonly onAbort: (call: PendingCall<Request, Response>, signal: AbortSignal) => void;
 }
 
 /** See the module. */
-export class PendingCall<Response> {
+export class PendingCall<Request, Response> {
   /** What it is made of. */
-  readonly options: PendingCallOptions<Response>;
+  readonly options: PendingCallOptions<Request, Response>;
   /** How often it was published. */
   sent = 0;
   /** When it was published last, on the clock of `performance.now()`. */
@@ -51,27 +52,37 @@ export class PendingCall<Response> {
   sentOn: object | undefined;
   /** What was found out about the queue shortly before the deadline. */
   diagnosis: QueueInspection | undefined;
-  readonly #deadline: number;
-  readonly #abort: () => void;
-  #timer: ReturnType<typeof setTimeout>;
+  readonly #events: PendingCallEvents<Request, Response>;
+  /** When its time is up, on the clock of `performance.now()`. */
+  readonly deadline: number;
+  /** How long until its deadline is near. */
+  readonly #nearMs: number;
+  readonly #abort: (() => void) | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
   /** Its time begins. */
-  constructor(options: PendingCallOptions<Response>, events: PendingCallEvents<Response>) {
+  constructor(
+    options: PendingCallOptions<Request, Response>,
+    events: PendingCallEvents<Request, Response>,
+  ) {
     this.options = options;
+    this.#events = events;
     const { timeoutMs, signal } = options;
-    this.#deadline = performance.now() + timeoutMs;
-    this.#timer = setTimeout(() => {
-      this.#timer = setTimeout(() => events.onDeadline(this), Math.max(this.leftMs, 0));
-      events.onDeadlineNear(this);
-    }, timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10));
-    this.#abort = () => events.onAbort(this, signal!);
-    signal?.addEventListener("abort", this.#abort, { once: true });
+    this.deadline = performance.now() + timeoutMs;
+    this.#nearMs = timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10);
+    events.timers.set(this, this.#nearMs);
+    if (signal === undefined) return;
+    this.#abort = () => events.onAbort(this, signal);
+    signal.addEventListener("abort", this.#abort, { once: true });
   }
 
-  /** What is left of its time, in milliseconds. */
-  get leftMs(): number {
-    return this.#deadline - performance.now();
+  /** Its time is almost up: from now on it has a timer of its own. */
+  onDeadlineNear(): void {
+    this.#timer = setTimeout(
+      () => this.#events.onDeadline(this),
+      Math.max(this.deadline - performance.now(), 0),
+    );
   }
 
   /** Sends it after a pause, unless it has ended or was sent by then. */
@@ -84,8 +95,9 @@ export class PendingCall<Response> {
 
   /** Lets go of its timers and its signal. */
   end(): void {
-    clearTimeout(this.#timer);
-    clearTimeout(this.#pause);
-    this.options.signal?.removeEventListener("abort", this.#abort);
+    this.#events.timers.clear(this, this.#nearMs);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    if (this.#pause !== undefined) clearTimeout(this.#pause);
+    if (this.#abort !== undefined) this.options.signal?.removeEventListener("abort", this.#abort);
   }
 }
