@@ -13,6 +13,8 @@ export interface SpawnOptions {
   clearEnv?: boolean;
   /** The working directory. */
   cwd?: string;
+  /** Whether it leads a process group of its own. */
+  detached?: boolean;
   /**
    * Whether {@linkcode Program.write} and {@linkcode Program.closeStdin} can
    * be used; otherwise the program reads an empty input.

@@ -1,0 +1,5 @@
+/** A client with amqplib. */
+import { connect } from "./amqplib.js";
+import { runClient } from "./client.js";
+
+await runClient(connect);
