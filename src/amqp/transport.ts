@@ -6,9 +6,11 @@
  * - `TCP_NODELAY` on every socket: without it a lone call waits some 20 ms
  *   for a delayed acknowledgement.
  * - The writes of one turn of the event loop leave as one. A system call per
- *   frame halves the throughput. `nextTick` runs when the turn's promises
+ *   frame halves the throughput; more than a turn's in one gains nothing:
+ *   measured with three times as many, for up to a millisecond. `nextTick` runs when the turn's promises
  *   have settled, so that nothing waits longer than the turn itself, where
  *   `setImmediate` would cost a lone call 0.2 ms.
+ * - Small messages are encoded here: see `publish_frames.ts`.
  * - Liveness both ways: see `liveness.ts`.
  * - Headers the library can't read cost the headers, not the process: see
  *   `content_header.ts`.
@@ -28,6 +30,7 @@ import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
+import { MAX_CHARACTER_BYTES, MAX_ENVELOPE_BYTES, writePublish } from "./publish_frames.ts";
 import { tlsConnectOptions, type TlsOptions } from "./tls.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
@@ -54,6 +57,9 @@ const FRAME_MAX = 131_072;
  * library allocates a buffer of this size for each publish of a turn.
  */
 const SENT_FRAME_MAX = 4_096;
+
+/** What surely fits into one frame. */
+const MAX_SMALL_BODY_BYTES = SENT_FRAME_MAX - 8;
 
 /** Frames are gathered up to this many bytes: more than a turn usually sends. */
 const BATCH_BYTES = 65_536;
@@ -313,6 +319,33 @@ export class Transport extends AMQPClient {
     this.#batched += bytes.length;
     this.scheduleFlush();
     return SENT;
+  }
+
+  /**
+   * Publishes to the default exchange, on a channel without confirms.
+   *
+   * @returns Rejects if the broker takes no messages, the channel is closed, or
+   * the message can't be encoded.
+   */
+  publish(
+    channel: AMQPChannel,
+    routingKey: string,
+    body: string | Uint8Array,
+    properties: AMQPProperties,
+    mandatory = false,
+  ): Promise<unknown> {
+    const maxBytes = typeof body === "string" ? MAX_CHARACTER_BYTES * body.length : body.length;
+    if (!channel.closed && this.blocked === undefined && maxBytes <= MAX_SMALL_BODY_BYTES) {
+      if (this.#batched + MAX_ENVELOPE_BYTES + maxBytes > BATCH_BYTES) this.#write();
+      const message = { channel: channel.id, routingKey, body, properties, mandatory };
+      const end = writePublish(this.#batch, this.#batched, message);
+      if (end !== -1) {
+        this.#batched = end;
+        this.scheduleFlush();
+        return SENT;
+      }
+    }
+    return channel.basicPublish("", routingKey, body, properties, mandatory);
   }
 
   /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */

@@ -26,9 +26,6 @@ import { Timers } from "./timers.ts";
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
 
-/** How many requests are encoded in one go. */
-const BURST = 64;
-
 /**
  * Calls a service over RabbitMQ.
  *
@@ -82,8 +79,6 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #silenceWatch: ReturnType<typeof setInterval> | undefined;
   /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
   #answeredSentAt = -Infinity;
-  readonly #outbox: PendingCall<Request, Response>[] = [];
-  #burst = 0;
   #lookingForSilent = false;
 
   /**
@@ -257,30 +252,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }
   }
 
-  /**
-   * Sends a call's request, a burst at a time: the library holds a buffer for
-   * each publish until some promises have settled, as many as calls otherwise.
-   */
-  #send(call: PendingCall<Request, Response>): void {
-    if (this.#burst === 0) queueMicrotask(this.#nextBurst);
-    if (this.#burst < BURST) {
-      this.#burst += 1;
-      this.#sendNow(call);
-    } else {
-      this.#outbox.push(call);
-    }
-  }
-
-  readonly #nextBurst = (): void => {
-    this.#burst = 0;
-    for (const call of this.#outbox.splice(0, BURST)) {
-      const wasSent = call.sentOn !== undefined && call.sentOn === this.#session;
-      if (this.#pending.has(call.options.id) && !wasSent) this.#send(call);
-    }
-  };
-
   /** Sends if that is possible now; if not, a change of state will. */
-  #sendNow(call: PendingCall<Request, Response>): void {
+  #send(call: PendingCall<Request, Response>): void {
     const session = this.#session;
     if (session === undefined || this.#connection?.state !== "connected") {
       return;
@@ -318,8 +291,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     call.sent += 1;
     call.sentAt = now;
     call.sentOn = session;
-    session.channel.basicPublish(
-      "",
+    session.transport.publish(
+      session.channel,
       this.#options.queue,
       call.options.body,
       {

@@ -135,7 +135,7 @@ export class Inbox implements RequestInbox {
       this.#held.push(() => this.#publish(request, routingKey, body, properties));
       return;
     }
-    this.channel.basicPublish("", routingKey, body, properties)
+    this.transport.publish(this.channel, routingKey, body, properties)
       .catch((error) =>
         logger.error("can't publish to {routingKey}: {error}", { routingKey, error: String(error) })
       );

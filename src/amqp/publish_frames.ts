@@ -1,0 +1,196 @@
+/**
+ * The frames of a plain and small message, written straight into a batch.
+ *
+ * The AMQP library's way takes four promises, a buffer of 4 KiB and a view for
+ * each string: a sixth of the time of a client, and of a server, with many
+ * calls in flight. What is not plain or not small is left to it.
+ *
+ * AMQP 0-9-1, sections 2.3.5 (frames), 4.2.6 (content) and 1.8.3.7
+ * (`basic.publish`).
+ *
+ * @module
+ */
+import type { AMQPProperties } from "@cloudamqp/amqp-client";
+
+const FRAME = { METHOD: 1, HEADER: 2, BODY: 3, END: 206 } as const;
+
+/** A frame's bytes before its payload, and after it. */
+const FRAME_START_BYTES = 7;
+const FRAME_END_BYTES = 1;
+
+const BASIC = 60;
+const PUBLISH = 40;
+const MANDATORY = 1;
+
+/** Which properties there are. */
+const FLAG = {
+  CONTENT_TYPE: 1 << 15,
+  DELIVERY_MODE: 1 << 12,
+  CORRELATION_ID: 1 << 10,
+  REPLY_TO: 1 << 9,
+  EXPIRATION: 1 << 8,
+} as const;
+
+const MAX_SHORT_STRING_BYTES = 255;
+
+/** The most bytes of UTF-8 that one of UTF-16's code units makes. */
+export const MAX_CHARACTER_BYTES = 3;
+
+const utf8 = new TextEncoder();
+
+/** No message takes more besides its body: five short strings, three frames, and what is fixed. */
+export const MAX_ENVELOPE_BYTES = 5 * (1 + MAX_CHARACTER_BYTES * MAX_SHORT_STRING_BYTES) +
+  3 * (FRAME_START_BYTES + FRAME_END_BYTES) + 64;
+
+/** A message to the default exchange. */
+export interface Publish {
+  /** The channel it goes out on. */
+  readonly channel: number;
+  /** The queue's name. */
+  readonly routingKey: string;
+  /** Its content: less than a frame, which is for the caller to see to. */
+  readonly body: string | Uint8Array;
+  /** What travels with it. */
+  readonly properties: AMQPProperties;
+  /** Whether it comes back if there is no such queue. */
+  readonly mandatory: boolean;
+}
+
+/**
+ * Writes a message's frames.
+ *
+ * @param bytes Where to, with room for {@linkcode MAX_ENVELOPE_BYTES} and the body.
+ * @param start At which place.
+ * @returns Where they end, or -1 if it has other properties than requests and
+ * replies have, or a string that is too long: then what was written counts for
+ * nothing.
+ */
+export function writePublish(
+  bytes: Uint8Array,
+  start: number,
+  { channel, routingKey, body, properties, mandatory }: Publish,
+): number {
+  if (!isPlain(properties)) return -1;
+  let at = start + FRAME_START_BYTES;
+  at = writeUint16(bytes, at, BASIC);
+  at = writeUint16(bytes, at, PUBLISH);
+  at = writeUint16(bytes, at, 0);
+  bytes[at++] = 0; // The default exchange's name is empty.
+  at = writeShortString(bytes, at, routingKey);
+  if (at === -1) return -1;
+  bytes[at++] = mandatory ? MANDATORY : 0;
+  at = endFrame(bytes, FRAME.METHOD, channel, start, at);
+
+  const header = at;
+  at = writeProperties(bytes, header + HEADER_FIXED_BYTES, properties);
+  if (at === -1) return -1;
+  at = endFrame(bytes, FRAME.HEADER, channel, header, at);
+
+  const content = at + FRAME_START_BYTES;
+  const end = writeBody(bytes, content, body);
+  const bodyBytes = end - content;
+  writeHeader(bytes, header + FRAME_START_BYTES, bodyBytes);
+  return bodyBytes === 0 ? at : endFrame(bytes, FRAME.BODY, channel, at, end);
+}
+
+function writeBody(bytes: Uint8Array, at: number, body: string | Uint8Array): number {
+  if (typeof body === "string") return writeText(bytes, at, body);
+  bytes.set(body, at);
+  return at + body.length;
+}
+
+function isPlain(properties: AMQPProperties): boolean {
+  return properties.headers === undefined && properties.type === undefined &&
+    properties.messageId === undefined && properties.contentEncoding === undefined &&
+    properties.priority === undefined && properties.timestamp === undefined &&
+    properties.userId === undefined && properties.appId === undefined;
+}
+
+/** The class, a weight that is always 0, and the body's size in 64 bits. */
+function writeHeader(bytes: Uint8Array, start: number, bodyBytes: number): void {
+  let at = writeUint16(bytes, start, BASIC);
+  at = writeUint16(bytes, at, 0);
+  at = writeUint32(bytes, at, 0);
+  writeUint32(bytes, at, bodyBytes);
+}
+
+/** What {@linkcode writeHeader} writes, in its frame. */
+const HEADER_FIXED_BYTES = FRAME_START_BYTES + 12;
+
+function writeProperties(bytes: Uint8Array, start: number, properties: AMQPProperties): number {
+  const { contentType, deliveryMode, correlationId, replyTo, expiration } = properties;
+  let at = start + 2;
+  let flags = 0;
+  if (contentType !== undefined) {
+    flags |= FLAG.CONTENT_TYPE;
+    at = writeShortString(bytes, at, contentType);
+    if (at === -1) return -1;
+  }
+  if (deliveryMode !== undefined) {
+    flags |= FLAG.DELIVERY_MODE;
+    bytes[at++] = deliveryMode;
+  }
+  if (correlationId !== undefined) {
+    flags |= FLAG.CORRELATION_ID;
+    at = writeShortString(bytes, at, correlationId);
+    if (at === -1) return -1;
+  }
+  if (replyTo !== undefined) {
+    flags |= FLAG.REPLY_TO;
+    at = writeShortString(bytes, at, replyTo);
+    if (at === -1) return -1;
+  }
+  if (expiration !== undefined) {
+    flags |= FLAG.EXPIRATION;
+    at = writeShortString(bytes, at, expiration);
+    if (at === -1) return -1;
+  }
+  writeUint16(bytes, start, flags);
+  return at;
+}
+
+/** Writes what surrounds a payload. */
+function endFrame(
+  bytes: Uint8Array,
+  type: number,
+  channel: number,
+  start: number,
+  payloadEnd: number,
+): number {
+  bytes[start] = type;
+  writeUint16(bytes, start + 1, channel);
+  writeUint32(bytes, start + 3, payloadEnd - start - FRAME_START_BYTES);
+  bytes[payloadEnd] = FRAME.END;
+  return payloadEnd + FRAME_END_BYTES;
+}
+
+function writeShortString(bytes: Uint8Array, at: number, text: string): number {
+  // What is longer would not have the room.
+  if (text.length > MAX_SHORT_STRING_BYTES) return -1;
+  const end = writeText(bytes, at + 1, text);
+  const length = end - at - 1;
+  if (length > MAX_SHORT_STRING_BYTES) return -1;
+  bytes[at] = length;
+  return end;
+}
+
+/** Mostly ASCII, and short: an encoder takes longer. */
+function writeText(bytes: Uint8Array, at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 127) return at + utf8.encodeInto(text, bytes.subarray(at)).written;
+    bytes[at + i] = code;
+  }
+  return at + text.length;
+}
+
+function writeUint16(bytes: Uint8Array, at: number, value: number): number {
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+  return at + 2;
+}
+
+function writeUint32(bytes: Uint8Array, at: number, value: number): number {
+  writeUint16(bytes, at, value >>> 16);
+  return writeUint16(bytes, at + 2, value & 0xffff);
+}
