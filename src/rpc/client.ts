@@ -47,8 +47,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   readonly #codec: RpcClientCodec<Request, Response>;
   readonly #options: ReturnType<typeof resolveClientOptions>;
   readonly #pending = new Map<string, PendingCall<Request, Response>>();
-  /** 122 random bits; a counter makes it one id per call. */
-  readonly #idPrefix = crypto.randomUUID().replaceAll("-", "");
+  /** A random number of 128 bits in 22 characters; a counter makes it one id per call. */
+  readonly #idPrefix = randomText();
   readonly #stats: RpcClientStats = {
     calls: 0,
     responses: 0,
@@ -174,14 +174,16 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
     const body = this.#codec.encodeRequest(request);
     if (!this.#limit.allows(body)) throw this.#limit.error(body, this.#codec.describe(request));
+    const now = performance.now();
     const call = new PendingCall(
       { id, request, body, timeoutMs, idempotent, signal, resolve, reject },
       this.#events,
+      now,
     );
     this.#stats.calls += 1;
     this.#pending.set(id, call);
     this.#connect();
-    this.#send(call);
+    this.#send(call, now);
     this.#watchSilence();
   }
 
@@ -253,14 +255,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Sends if that is possible now; if not, a change of state will. */
-  #send(call: PendingCall<Request, Response>): void {
+  #send(call: PendingCall<Request, Response>, now = performance.now()): void {
     const session = this.#session;
     if (session === undefined || this.#connection?.state !== "connected") {
       return;
     }
     if (this.#options.requireServer && call.sent === 0) {
       this.#sendIfServed(call, session);
-    } else this.#publish(call, session);
+    } else this.#publish(call, session, now);
   }
 
   #sendIfServed(call: PendingCall<Request, Response>, session: ReplySession): void {
@@ -283,8 +285,11 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     });
   }
 
-  #publish(call: PendingCall<Request, Response>, session: ReplySession): void {
-    const now = performance.now();
+  #publish(
+    call: PendingCall<Request, Response>,
+    session: ReplySession,
+    now = performance.now(),
+  ): void {
     const leftMs = Math.ceil(call.deadline - now);
     if (leftMs <= 0) return; // Its timer is about to tell.
     if (call.sent > 0) this.#stats.resubmissions += 1;
@@ -425,4 +430,10 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     return call.options.idempotent && call.sentOn === session &&
       performance.now() - call.sentAt >= patience;
   }
+}
+
+function randomText(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }

@@ -43,6 +43,8 @@ export class Dispatcher<Request, Response> {
   readonly #codec: RpcServerCodec<Request, Response>;
   readonly #handler: RpcHandler<Request, Response>;
   readonly #options: ResolvedServerOptions;
+  /** A reply to one of them would come back as a request. */
+  readonly #ownQueues: readonly string[];
   /** What handlers are at work on. */
   readonly #underWay = new Set<string>();
   readonly #limit = new BodyLimit();
@@ -61,6 +63,7 @@ export class Dispatcher<Request, Response> {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
+    this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
 
   /** A channel was closed, perhaps because of a reply: the next one like it is not sent. */
@@ -134,9 +137,7 @@ export class Dispatcher<Request, Response> {
   }
 
   #isAnswerable(request: ReceivedRequest): boolean {
-    const { queue, allowReplyTo } = this.#options;
-    const isAllowed = allowReplyTo && ((replyTo: string) => this.#isAllowed(replyTo, allowReplyTo));
-    const reason = unanswerable(request, [queue, queue + SUSPECTS_SUFFIX], isAllowed);
+    const reason = unanswerable(request, this.#ownQueues, this.#isAllowed);
     if (reason === undefined) return true;
     this.stats.rejected += 1;
     request.inbox.reject(request);
@@ -144,14 +145,14 @@ export class Dispatcher<Request, Response> {
     return false;
   }
 
-  #isAllowed(replyTo: string, allowReplyTo: (replyTo: string) => boolean): boolean {
+  readonly #isAllowed = (replyTo: string): boolean => {
     try {
-      return allowReplyTo(replyTo);
+      return this.#options.allowReplyTo?.(replyTo) ?? true;
     } catch (error) {
       logger.error("allowReplyTo failed, so it does not allow: {error}", { error: stackOf(error) });
       return false;
     }
-  }
+  };
 
   #logRejection(reason: string): void {
     const now = performance.now();

@@ -65,13 +65,11 @@ export class Inbox implements RequestInbox {
     return request;
   }
 
-  /** Replies, then acknowledges, on the same channel in that order. */
+  /** Replies, then acknowledges, on the same channel in that order. The properties get the correlation id. */
   reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
-    const { replyTo, correlationId } = request.message.properties;
-    this.#publish(request, replyTo!, body, {
-      ...properties,
-      ...(correlationId === undefined ? {} : { correlationId }),
-    });
+    const { correlationId } = request.message.properties;
+    if (correlationId !== undefined) properties.correlationId = correlationId;
+    this.#publish(request, request.replyTo, body, properties);
   }
 
   /** Sends it to another queue instead, then acknowledges. */

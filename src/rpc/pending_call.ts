@@ -61,17 +61,18 @@ export class PendingCall<Request, Response> {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
-  /** Its time begins. */
+  /** Its time begins `now`, on the clock of `performance.now()`. */
   constructor(
     options: PendingCallOptions<Request, Response>,
     events: PendingCallEvents<Request, Response>,
+    now: number,
   ) {
     this.options = options;
     this.#events = events;
     const { timeoutMs, signal } = options;
-    this.deadline = performance.now() + timeoutMs;
+    this.deadline = now + timeoutMs;
     this.#nearMs = timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10);
-    events.timers.set(this, this.#nearMs);
+    events.timers.set(this, this.#nearMs, now);
     if (signal === undefined) return;
     this.#abort = () => events.onAbort(this, signal);
     signal.addEventListener("abort", this.#abort, { once: true });

@@ -26,7 +26,7 @@ const RESERVED_REPLY_PREFIXES = [`${DIRECT_REPLY_TO}.`, "amq.gen-"];
 export function unanswerable(
   request: ReceivedRequest,
   ownQueues: readonly string[],
-  isAllowed: ((replyTo: string) => boolean) | undefined,
+  isAllowed: (replyTo: string) => boolean,
 ): string | undefined {
   const { replyTo } = request;
   if (replyTo === "") return "no reply_to";
@@ -39,6 +39,6 @@ export function unanswerable(
   if (isReserved && !RESERVED_REPLY_PREFIXES.some((prefix) => replyTo.startsWith(prefix))) {
     return "its reply_to has the broker's prefix and is no reply address";
   }
-  if (isAllowed?.(replyTo) === false) return "its reply_to is not allowed";
+  if (!isAllowed(replyTo)) return "its reply_to is not allowed";
   return undefined;
 }

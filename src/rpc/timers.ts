@@ -16,14 +16,14 @@ export class Timers<Item> {
     this.#onDue = onDue;
   }
 
-  /** Tells of `item` after `ms` milliseconds. */
-  set(item: Item, ms: number): void {
+  /** Tells of `item` after `ms` milliseconds, counted from `now` on the clock of `performance.now()`. */
+  set(item: Item, ms: number, now: number = performance.now()): void {
     let queue = this.#byLength.get(ms);
     if (queue === undefined) {
       queue = new Queue(ms, this.#onDue);
       this.#byLength.set(ms, queue);
     }
-    queue.add(item);
+    queue.add(item, now);
   }
 
   /** Takes back what {@linkcode Timers.set} was told. */
@@ -51,8 +51,8 @@ class Queue<Item> {
     return this.#due.size === 0;
   }
 
-  add(item: Item): void {
-    this.#due.set(item, performance.now() + this.#ms);
+  add(item: Item, now: number): void {
+    this.#due.set(item, now + this.#ms);
     this.#timer ??= setTimeout(this.#run, this.#ms);
   }
 

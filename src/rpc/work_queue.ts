@@ -71,10 +71,12 @@ export class WorkQueue {
   }
 
   readonly #run = (): void => {
+    let start = performance.now();
     while (this.#tasks.length > 0 && !this.#isPaused) {
-      const start = performance.now();
       this.#begin(this.#tasks.shift()!);
-      this.#busyMs += performance.now() - start;
+      const now = performance.now();
+      this.#busyMs += now - start;
+      start = now;
       if (this.#busyMs >= SLICE_MS) {
         this.#busyMs = 0;
         setImmediate(this.#run);

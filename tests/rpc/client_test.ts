@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { FibonacciServer } from "../../src/fibonacci/server.ts";
@@ -50,7 +56,7 @@ Deno.test("RpcClient: the request is the one that the contract fixes", async () 
   const { contentType, replyTo, correlationId, expiration, deliveryMode } = request.properties;
   assertEquals([request.bodyToString(), contentType, deliveryMode], ["30", "text/plain", 1]);
   assert(replyTo!.startsWith("amq.rabbitmq.reply-to."));
-  assert(correlationId!.length >= 32);
+  assertMatch(correlationId!, /^[\w-]{22}\.0$/);
   assert(Number(expiration) > 50_000 && Number(expiration) <= 60_000, expiration);
   await peer.channel.basicPublish("", replyTo!, "832040", { correlationId: correlationId! });
   assertEquals(await result, "832040");
