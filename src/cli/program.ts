@@ -92,7 +92,7 @@ function build(environment: Environment, exit: (code: number) => void) {
     )
     .option(
       "--prefetch <count>",
-      "requests taken before replies are sent (default: 256)",
+      "requests taken before replies are sent (default: 64)",
       wholeNumber(1, 65_535),
     )
     .option(
