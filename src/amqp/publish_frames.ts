@@ -1,9 +1,9 @@
 /**
- * The frames of a plain and small message, written straight into a batch.
+ * The frames of a plain message, written straight to where they leave from.
  *
- * The AMQP library's way takes four promises, a buffer of 4 KiB and a view for
- * each string: a sixth of the time of a client, and of a server, with many
- * calls in flight. What is not plain or not small is left to it.
+ * The AMQP library's way takes four promises, a buffer of a frame and a view
+ * for each string: a sixth of the time of a client, and of a server, with many
+ * calls in flight. What is not plain is left to it.
  *
  * AMQP 0-9-1, sections 2.3.5 (frames), 4.2.6 (content) and 1.8.3.7
  * (`basic.publish`).
@@ -17,6 +17,7 @@ const FRAME = { METHOD: 1, HEADER: 2, BODY: 3, END: 206 } as const;
 /** A frame's bytes before its payload, and after it. */
 const FRAME_START_BYTES = 7;
 const FRAME_END_BYTES = 1;
+const FRAME_BYTES = FRAME_START_BYTES + FRAME_END_BYTES;
 
 const BASIC = 60;
 const PUBLISH = 40;
@@ -34,13 +35,13 @@ const FLAG = {
 const MAX_SHORT_STRING_BYTES = 255;
 
 /** The most bytes of UTF-8 that one of UTF-16's code units makes. */
-export const MAX_CHARACTER_BYTES = 3;
+const MAX_CHARACTER_BYTES = 3;
 
 const utf8 = new TextEncoder();
 
-/** No message takes more besides its body: five short strings, three frames, and what is fixed. */
-export const MAX_ENVELOPE_BYTES = 5 * (1 + MAX_CHARACTER_BYTES * MAX_SHORT_STRING_BYTES) +
-  3 * (FRAME_START_BYTES + FRAME_END_BYTES) + 64;
+/** No message takes more besides the frames of its body: five short strings, two frames, and what is fixed. */
+const MAX_ENVELOPE_BYTES = 5 * (1 + MAX_CHARACTER_BYTES * MAX_SHORT_STRING_BYTES) +
+  2 * FRAME_BYTES + 64;
 
 /** A message to the default exchange. */
 export interface Publish {
@@ -48,7 +49,7 @@ export interface Publish {
   readonly channel: number;
   /** The queue's name. */
   readonly routingKey: string;
-  /** Its content: less than a frame, which is for the caller to see to. */
+  /** Its content. */
   readonly body: string | Uint8Array;
   /** What travels with it. */
   readonly properties: AMQPProperties;
@@ -56,11 +57,22 @@ export interface Publish {
   readonly mandatory: boolean;
 }
 
+/** As many bytes as a message's frames can take, none of which may have more than `frameMax`. */
+export function roomFor(body: string | Uint8Array, frameMax: number): number {
+  const bytes = body.length * (typeof body === "string" ? MAX_CHARACTER_BYTES : 1);
+  return MAX_ENVELOPE_BYTES + bytes + framesOf(bytes, frameMax) * FRAME_BYTES;
+}
+
+function framesOf(bytes: number, frameMax: number): number {
+  return Math.ceil(bytes / (frameMax - FRAME_BYTES));
+}
+
 /**
  * Writes a message's frames.
  *
- * @param bytes Where to, with room for {@linkcode MAX_ENVELOPE_BYTES} and the body.
+ * @param bytes Where to; {@linkcode roomFor} tells how much is needed.
  * @param start At which place.
+ * @param frameMax How many bytes a frame may have.
  * @returns Where they end, or -1 if it has other properties than requests and
  * replies have, or a string that is too long: then what was written counts for
  * nothing.
@@ -69,6 +81,7 @@ export function writePublish(
   bytes: Uint8Array,
   start: number,
   { channel, routingKey, body, properties, mandatory }: Publish,
+  frameMax: number,
 ): number {
   if (!isPlain(properties)) return -1;
   let at = start + FRAME_START_BYTES;
@@ -86,17 +99,35 @@ export function writePublish(
   if (at === -1) return -1;
   at = endFrame(bytes, FRAME.HEADER, channel, header, at);
 
-  const content = at + FRAME_START_BYTES;
-  const end = writeBody(bytes, content, body);
-  const bodyBytes = end - content;
-  writeHeader(bytes, header + FRAME_START_BYTES, bodyBytes);
-  return bodyBytes === 0 ? at : endFrame(bytes, FRAME.BODY, channel, at, end);
+  if (typeof body !== "string") {
+    writeHeader(bytes, header + FRAME_START_BYTES, body.length);
+    return writeBody(bytes, at, channel, body, frameMax);
+  }
+  const end = writeText(bytes, at + FRAME_START_BYTES, body);
+  const length = end - at - FRAME_START_BYTES;
+  writeHeader(bytes, header + FRAME_START_BYTES, length);
+  if (length <= frameMax - FRAME_BYTES) {
+    return length === 0 ? at : endFrame(bytes, FRAME.BODY, channel, at, end);
+  }
+  const text = bytes.slice(at + FRAME_START_BYTES, end);
+  return writeBody(bytes, at, channel, text, frameMax);
 }
 
-function writeBody(bytes: Uint8Array, at: number, body: string | Uint8Array): number {
-  if (typeof body === "string") return writeText(bytes, at, body);
-  bytes.set(body, at);
-  return at + body.length;
+function writeBody(
+  bytes: Uint8Array,
+  start: number,
+  channel: number,
+  body: Uint8Array,
+  frameMax: number,
+): number {
+  const most = frameMax - FRAME_BYTES;
+  let at = start;
+  for (let from = 0; from < body.length; from += most) {
+    const part = body.length <= most ? body : body.subarray(from, from + most);
+    bytes.set(part, at + FRAME_START_BYTES);
+    at = endFrame(bytes, FRAME.BODY, channel, at, at + FRAME_START_BYTES + part.length);
+  }
+  return at;
 }
 
 function isPlain(properties: AMQPProperties): boolean {

@@ -10,7 +10,7 @@
  *   measured with three times as many, for up to a millisecond. `nextTick` runs when the turn's promises
  *   have settled, so that nothing waits longer than the turn itself, where
  *   `setImmediate` would cost a lone call 0.2 ms.
- * - Small messages are encoded here: see `publish_frames.ts`.
+ * - Plain messages are encoded here: see `publish_frames.ts`.
  * - Liveness both ways: see `liveness.ts`.
  * - Headers the library can't read cost the headers, not the process: see
  *   `content_header.ts`.
@@ -30,7 +30,7 @@ import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
-import { MAX_CHARACTER_BYTES, MAX_ENVELOPE_BYTES, writePublish } from "./publish_frames.ts";
+import { type Publish, roomFor, writePublish } from "./publish_frames.ts";
 import { tlsConnectOptions, type TlsOptions } from "./tls.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
@@ -53,13 +53,10 @@ export interface TransportOptions {
 const FRAME_MAX = 131_072;
 
 /**
- * The largest frame sent: the least that AMQP 0-9-1 allows to agree on. The
- * library allocates a buffer of this size for each publish of a turn.
+ * The largest frame that the library sends: the least that AMQP 0-9-1 allows
+ * to agree on. It allocates a buffer of this size for each publish of a turn.
  */
-const SENT_FRAME_MAX = 4_096;
-
-/** What surely fits into one frame. */
-const MAX_SMALL_BODY_BYTES = SENT_FRAME_MAX - 8;
+const LIBRARY_FRAME_MAX = 4_096;
 
 /** Frames are gathered up to this many bytes: more than a turn usually sends. */
 const BATCH_BYTES = 65_536;
@@ -100,6 +97,7 @@ export class Transport extends AMQPClient {
   #batch = new Uint8Array(BATCH_BYTES);
   #batched = 0;
   #flushScheduled = false;
+  #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
   #heard = false;
   #listenMs = 0;
@@ -262,7 +260,8 @@ export class Transport extends AMQPClient {
     await Promise.race([connected, gone]);
     // Its own idle timer is reset by its own writes; `Liveness` isn't.
     socket.setTimeout(0);
-    this.frameMax = Math.min(this.frameMax, SENT_FRAME_MAX);
+    this.#agreedFrameMax = Math.max(this.frameMax, LIBRARY_FRAME_MAX);
+    this.frameMax = Math.min(this.frameMax, LIBRARY_FRAME_MAX);
     this.#liveness.start(this.heartbeat * 1000);
     return this;
   }
@@ -334,18 +333,29 @@ export class Transport extends AMQPClient {
     properties: AMQPProperties,
     mandatory = false,
   ): Promise<unknown> {
-    const maxBytes = typeof body === "string" ? MAX_CHARACTER_BYTES * body.length : body.length;
-    if (!channel.closed && this.blocked === undefined && maxBytes <= MAX_SMALL_BODY_BYTES) {
-      if (this.#batched + MAX_ENVELOPE_BYTES + maxBytes > BATCH_BYTES) this.#write();
+    if (!channel.closed && this.blocked === undefined) {
       const message = { channel: channel.id, routingKey, body, properties, mandatory };
-      const end = writePublish(this.#batch, this.#batched, message);
-      if (end !== -1) {
-        this.#batched = end;
-        this.scheduleFlush();
-        return SENT;
-      }
+      if (this.#addPublish(message)) return SENT;
     }
     return channel.basicPublish("", routingKey, body, properties, mandatory);
+  }
+
+  #addPublish(message: Publish): boolean {
+    const room = roomFor(message.body, this.#agreedFrameMax);
+    if (this.#batched + room > BATCH_BYTES) this.#write();
+    if (room > BATCH_BYTES) {
+      const bytes = new Uint8Array(room);
+      const end = writePublish(bytes, 0, message, this.#agreedFrameMax);
+      if (end === -1) return false;
+      this.socket?.write(bytes.subarray(0, end));
+      this.#liveness.sent();
+      return true;
+    }
+    const end = writePublish(this.#batch, this.#batched, message, this.#agreedFrameMax);
+    if (end === -1) return false;
+    this.#batched = end;
+    this.scheduleFlush();
+    return true;
   }
 
   /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */

@@ -1,13 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AMQPBaseClient, AMQPChannel, type AMQPProperties } from "@cloudamqp/amqp-client";
 import fc from "fast-check";
-import { MAX_ENVELOPE_BYTES, type Publish, writePublish } from "../../src/amqp/publish_frames.ts";
+import { type Publish, roomFor, writePublish } from "../../src/amqp/publish_frames.ts";
 
 /** What the AMQP library writes for the same message. */
-function byLibrary({ channel, routingKey, body, properties, mandatory }: Publish): Uint8Array {
+function byLibrary(
+  { channel, routingKey, body, properties, mandatory }: Publish,
+  frameMax: number,
+): Uint8Array {
   const frames: Uint8Array[] = [];
   const connection = {
-    frameMax: 131_072,
+    frameMax,
     bufferPool: [],
     textEncoder: new TextEncoder(),
     send(bytes: Uint8Array) {
@@ -18,6 +21,9 @@ function byLibrary({ channel, routingKey, body, properties, mandatory }: Publish
   new AMQPChannel(connection, channel).basicPublish("", routingKey, body, properties, mandatory);
   return new Uint8Array(frames.flatMap((bytes) => [...bytes]));
 }
+
+/** The least that AMQP allows, and what RabbitMQ does. */
+const FRAME_MAX = [4_096, 131_072];
 
 const bytesOf = (text: string) => new TextEncoder().encode(text).length;
 
@@ -34,6 +40,10 @@ const message: fc.Arbitrary<Publish> = fc.record({
     fc.string({ maxLength: 500 }),
     fc.string({ maxLength: 500, unit: "binary" }),
     fc.uint8Array({ maxLength: 4_000 }),
+    // Around one frame, and several.
+    fc.integer({ min: 4_080, max: 13_000 }).map((length) => new Uint8Array(length).fill(7)),
+    fc.integer({ min: 131_060, max: 131_080 }).map((length) => new Uint8Array(length).fill(7)),
+    fc.integer({ min: 1_300, max: 4_100 }).map((length) => "é".repeat(length)),
   ),
   properties: fc.record({
     contentType: shortString,
@@ -47,10 +57,10 @@ const message: fc.Arbitrary<Publish> = fc.record({
 
 Deno.test("writePublish: the same bytes as the library's, wherever they begin", () => {
   const before = 100;
-  fc.assert(fc.property(message, (publish) => {
-    const expected = byLibrary(publish);
-    const bytes = new Uint8Array(before + MAX_ENVELOPE_BYTES + 3 * publish.body.length).fill(7);
-    const end = writePublish(bytes, before, publish);
+  fc.assert(fc.property(message, fc.constantFrom(...FRAME_MAX), (publish, frameMax) => {
+    const expected = byLibrary(publish, frameMax);
+    const bytes = new Uint8Array(before + roomFor(publish.body, frameMax)).fill(7);
+    const end = writePublish(bytes, before, publish, frameMax);
     assertEquals(bytes.slice(before, end), expected);
     assert(bytes.subarray(0, before).every((byte) => byte === 7));
   }));
@@ -61,13 +71,13 @@ function plain(properties: AMQPProperties): Publish {
 }
 
 Deno.test("writePublish: an empty correlation id is a correlation id", () => {
-  const bytes = new Uint8Array(MAX_ENVELOPE_BYTES + 10);
-  const without = writePublish(bytes, 0, plain({}));
-  assertEquals(writePublish(bytes, 0, plain({ correlationId: "" })), without + 1);
+  const bytes = new Uint8Array(roomFor("30", 4_096));
+  const without = writePublish(bytes, 0, plain({}), 4_096);
+  assertEquals(writePublish(bytes, 0, plain({ correlationId: "" }), 4_096), without + 1);
 });
 
 Deno.test("writePublish: leaves to others what is not plain, or too long", () => {
-  const bytes = new Uint8Array(MAX_ENVELOPE_BYTES + 10);
+  const bytes = new Uint8Array(roomFor("30", 4_096));
   const others: AMQPProperties[] = [
     { headers: { key: "value" } },
     { type: "error" },
@@ -82,6 +92,6 @@ Deno.test("writePublish: leaves to others what is not plain, or too long", () =>
     { replyTo: "x".repeat(1_000_000) },
   ];
   for (const properties of others) {
-    assertEquals(writePublish(bytes, 0, plain(properties)), -1, JSON.stringify(properties));
+    assertEquals(writePublish(bytes, 0, plain(properties), 4_096), -1, JSON.stringify(properties));
   }
 });
