@@ -41,10 +41,10 @@ export function pipelined(bench: Bench, peers: Peers): Table[] {
       { key: "brokerUs", title: "broker us/call", digits: 1 },
     ],
     rows: [
-      row("fibrpc on Deno", onDeno("fibrpc_client.ts"), ours),
       row("fibrpc on Deno, reply: queue", onDeno("fibrpc_client.ts", "--reply=queue"), ours),
-      row("fibrpc on Bun", peers.libraryOnBun(), ours),
+      row("fibrpc on Deno", onDeno("fibrpc_client.ts"), ours),
       row("fibrpc on Bun, reply: queue", peers.libraryOnBun("--reply=queue"), ours),
+      row("fibrpc on Bun", peers.libraryOnBun(), ours),
       row(
         "amqplib",
         peers.node("amqplib_client.js", "--reply=queue"),

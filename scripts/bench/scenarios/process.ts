@@ -28,8 +28,8 @@ export async function process(bench: Bench, peers: Peers): Promise<Table[]> {
       { key: "cpuMs", title: "client CPU ms" },
     ],
     rows: [
-      row("fibrpc call", fibrpcCall("-"), ours),
       row("fibrpc call --reply queue", fibrpcCall("-", "--reply=queue"), ours),
+      row("fibrpc call", fibrpcCall("-"), ours),
       row("amqplib", peers.node("amqplib_call.js", "--reply=queue"), amqplib),
     ],
   }];
