@@ -17,7 +17,7 @@
  *
  * @module
  */
-import { isIP, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { nextTick } from "node:process";
 import {
   type AMQPChannel,
@@ -26,7 +26,7 @@ import {
   type AMQPProperties,
 } from "@cloudamqp/amqp-client";
 
-import { pause } from "./backoff.ts";
+import { addressesWithin } from "./addresses.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
@@ -412,36 +412,4 @@ export class Transport extends AMQPClient {
     await this.gone;
     clearTimeout(timer);
   }
-}
-
-/** A resolver that doesn't answer takes its own time; nobody waits for it here. */
-async function addressesWithin(
-  host: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<string[]> {
-  const stop = new AbortController();
-  const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
-    signal.throwIfAborted();
-    throw new Error(`no answer from DNS within ${Math.round(timeoutMs)} ms`);
-  });
-  late.catch(() => {}); // After the race.
-  const found = addressesOf(host);
-  found.catch(() => {});
-  try {
-    return await Promise.race([found, late]);
-  } finally {
-    stop.abort();
-  }
-}
-
-/** RFC 6761: `localhost` is loopback, of whichever family, whatever a hosts file says. */
-const LOOPBACK = ["127.0.0.1", "::1"];
-
-async function addressesOf(host: string): Promise<string[]> {
-  if (isIP(host) !== 0) return [host];
-  if (host === "localhost") return LOOPBACK;
-  const { lookup } = await import("node:dns/promises"); // Half a millisecond, for a name only.
-  const found = await lookup(host, { all: true });
-  return found.map(({ address }) => address);
 }

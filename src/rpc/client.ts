@@ -21,6 +21,7 @@ import type { RpcClientCodec } from "./codec.ts";
 import { checkTimeout } from "./options.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplySession, type ReplySession } from "./reply_session.ts";
+import { SilenceWatch } from "./silence_watch.ts";
 import { Timers } from "./timers.ts";
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
@@ -76,10 +77,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #session: ReplySession | undefined;
   #closed = false;
   #inspection: Promise<QueueInspection> | undefined;
-  #silenceWatch: ReturnType<typeof setInterval> | undefined;
-  /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
-  #answeredSentAt = -Infinity;
-  #lookingForSilent = false;
+  readonly #silence: SilenceWatch<PendingCall<Request, Response>>;
 
   /**
    * Makes a client; it connects at the first call.
@@ -94,6 +92,16 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   ) {
     this.#codec = codec;
     this.#options = resolveClientOptions(options);
+    this.#silence = new SilenceWatch({
+      resendAfterMs: this.#options.resendAfterMs,
+      pending: this.#pending,
+      session: () => this.#connection?.state === "connected" ? this.#session : undefined,
+      isQueueEmpty: async ({ transport }) => {
+        const queue = await this.#inspect(transport);
+        return queue.found === false || queue.found === true && queue.messages === 0;
+      },
+      resend: (call) => this.#send(call),
+    });
   }
 
   /** The state of the connection; `idle` before the first use and after a first connection failed. */
@@ -184,7 +192,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     this.#pending.set(id, call);
     this.#connect();
     this.#send(call, now);
-    this.#watchSilence();
+    this.#silence.start();
   }
 
   #connect(): Connection {
@@ -328,8 +336,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#stats.repliesDropped += 1;
       return;
     }
-    // Of one that was sent twice the reply may be to the first.
-    if (call.sent === 1) this.#answeredSentAt = Math.max(this.#answeredSentAt, call.sentAt);
+    this.#silence.answered(call);
     const body = message.body ?? new Uint8Array();
     try {
       if (isErrorReply(properties)) {
@@ -380,55 +387,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #end(call: PendingCall<Request, Response>): void {
     this.#pending.delete(call.options.id);
     call.end();
-    if (this.#pending.size > 0) return;
-    clearInterval(this.#silenceWatch);
-    this.#silenceWatch = undefined;
-  }
-
-  /**
-   * Looks now and then for requests that vanished, with their queue or with
-   * a node of a cluster: nothing tells of it. One that was sent before another
-   * that is answered waits in the queue no more, nor does any when the queue
-   * is empty: then what was silent for long is under way at a server, or lost,
-   * and it is sent again. Publisher confirms would tell of some of them (not
-   * of a queue that is deleted later), and cost a tenth of the calls a second.
-   */
-  #watchSilence(): void {
-    const { resendAfterMs } = this.#options;
-    if (resendAfterMs === Infinity) return;
-    this.#silenceWatch ??= setInterval(() => {
-      if (this.#lookingForSilent || this.#connection?.state !== "connected") return;
-      this.#lookingForSilent = true;
-      this.#resendSilent()
-        .catch(() => {}) // The connection is gone: then all are sent again.
-        .finally(() => this.#lookingForSilent = false);
-    }, resendAfterMs / 4);
-  }
-
-  async #resendSilent(): Promise<void> {
-    const session = this.#session;
-    if (session === undefined) return;
-    const silent = [...this.#pending.values()].filter((call) => this.#isSilent(call, session));
-    if (silent.length === 0) return;
-    const isOvertaken = (call: PendingCall<Request, Response>) =>
-      call.sentAt < this.#answeredSentAt;
-    const isEmpty = silent.every(isOvertaken) || await this.#isQueueEmpty(session);
-    for (const call of silent) {
-      if (!isEmpty && !isOvertaken(call)) continue;
-      if (this.#pending.has(call.options.id) && call.sentOn === session) this.#send(call);
-    }
-  }
-
-  async #isQueueEmpty(session: ReplySession): Promise<boolean> {
-    const queue = await this.#inspect(session.transport);
-    return queue.found === false || queue.found === true && queue.messages === 0;
-  }
-
-  /** Each resubmission doubles the patience: some calls simply take long. */
-  #isSilent(call: PendingCall<Request, Response>, session: ReplySession): boolean {
-    const patience = this.#options.resendAfterMs * 2 ** (call.sent - 1);
-    return call.options.idempotent && call.sentOn === session &&
-      performance.now() - call.sentAt >= patience;
+    if (this.#pending.size === 0) this.#silence.stop();
   }
 }
 
