@@ -59,12 +59,13 @@ function isOfChannel(error: unknown): boolean {
 }
 
 /**
- * Says what a refused operation on a channel means to a caller.
+ * Says what a refused operation on a channel means to a caller. What ended the
+ * whole connection stays as it is: {@linkcode connectFailure} has words for it.
  *
  * @param what What was tried, such as `can't consume rpc_queue`.
  */
-export function channelError(thrown: unknown, what: string): RpcError {
-  if (thrown instanceof RpcError) return thrown;
+export function channelError(thrown: unknown, what: string): unknown {
+  if (!isOfChannel(thrown)) return thrown;
   const refused = replyCodeOf(thrown) === REPLY_CODE.ACCESS_REFUSED;
   const code = refused ? "permission_denied" : "unavailable";
   return new RpcError(code, `${what}: ${brokerText(thrown)}`, {

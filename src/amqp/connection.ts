@@ -139,7 +139,9 @@ export class Connection {
         this.#failures += 1;
         this.#turn += 1;
         this.#lastReason = failure.message;
-        if (!this.#everConnected && (failure.final || leftMs() <= lastMs)) {
+        const isRoundOver = this.#failures % this.#options.brokers.length === 0;
+        const isOver = leftMs() <= 0 || isRoundOver && leftMs() <= lastMs;
+        if (!this.#everConnected && (failure.final || isOver)) {
           this.#opened.reject(failure.error);
           break;
         }
@@ -180,8 +182,7 @@ export class Connection {
   async #use(transport: Transport): Promise<Error> {
     const { signal } = this.#closing;
     // Without a session it is neither: that is said when there is one.
-    transport.onblocked = (reason) => this.#transport && this.#setState("blocked", reason);
-    transport.onunblocked = () => this.#transport && this.#setState("connected");
+    transport.onBlockedChange = () => this.#transport && this.#setAlive(transport);
     const goodbye = () => void transport.close();
     signal.addEventListener("abort", goodbye, { once: true });
     try {
@@ -191,10 +192,7 @@ export class Connection {
         this.#transport = transport;
         this.#everConnected = true;
         this.#lastReason = undefined;
-        this.#setState(
-          transport.blocked === undefined ? "connected" : "blocked",
-          transport.blocked,
-        );
+        this.#setAlive(transport);
         this.#opened.resolve();
         const since = performance.now();
         const reason = await Promise.race([transport.gone, session.ended]);
@@ -233,6 +231,10 @@ export class Connection {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #setAlive({ blocked }: Transport): void {
+    this.#setState(blocked === undefined ? "connected" : "blocked", blocked);
   }
 
   #setState(state: ConnectionState, reason?: string): void {

@@ -37,6 +37,9 @@ const MAX_SHORT_STRING_BYTES = 255;
 /** The most bytes of UTF-8 that one of UTF-16's code units makes. */
 const MAX_CHARACTER_BYTES = 3;
 
+/** So many of them fit into any frame. */
+export const MAX_TEXT_CHARACTERS = 1_024;
+
 const utf8 = new TextEncoder();
 
 /** No message takes more besides the frames of its body: five short strings, two frames, and what is fixed. */
@@ -49,7 +52,7 @@ export interface Publish {
   readonly channel: number;
   /** The queue's name. */
   readonly routingKey: string;
-  /** Its content. */
+  /** Its content; a text has at most {@linkcode MAX_TEXT_CHARACTERS}. */
   readonly body: string | Uint8Array;
   /** What travels with it. */
   readonly properties: AMQPProperties;
@@ -106,11 +109,7 @@ export function writePublish(
   const end = writeText(bytes, at + FRAME_START_BYTES, body);
   const length = end - at - FRAME_START_BYTES;
   writeHeader(bytes, header + FRAME_START_BYTES, length);
-  if (length <= frameMax - FRAME_BYTES) {
-    return length === 0 ? at : endFrame(bytes, FRAME.BODY, channel, at, end);
-  }
-  const text = bytes.slice(at + FRAME_START_BYTES, end);
-  return writeBody(bytes, at, channel, text, frameMax);
+  return length === 0 ? at : endFrame(bytes, FRAME.BODY, channel, at, end);
 }
 
 function writeBody(
@@ -205,8 +204,14 @@ function writeShortString(bytes: Uint8Array, at: number, text: string): number {
   return end;
 }
 
-/** Mostly ASCII, and short: an encoder takes longer. */
+/** So short, an encoder takes longer. */
+const SHORT_CHARACTERS = 64;
+
+/** Mostly short ASCII. */
 function writeText(bytes: Uint8Array, at: number, text: string): number {
+  if (text.length > SHORT_CHARACTERS) {
+    return at + utf8.encodeInto(text, bytes.subarray(at)).written;
+  }
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code > 127) return at + utf8.encodeInto(text, bytes.subarray(at)).written;

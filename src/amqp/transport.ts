@@ -30,7 +30,7 @@ import { addressesWithin } from "./addresses.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
 import { Liveness } from "./liveness.ts";
-import { type Publish, roomFor, writePublish } from "./publish_frames.ts";
+import { MAX_TEXT_CHARACTERS, type Publish, roomFor, writePublish } from "./publish_frames.ts";
 import { tlsConnectOptions, type TlsOptions } from "./tls.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
@@ -82,10 +82,16 @@ const CLOSE_TIMEOUT_MS = 2_000;
 
 const SENT: Promise<void> = Promise.resolve();
 
+const utf8 = new TextEncoder();
+
 /** One connection. It is used once: after a loss, make another. */
 export class Transport extends AMQPClient {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
+  /** Resolves when the broker takes no messages for the first time: it doesn't even read on then. */
+  readonly firstBlocked: Promise<void>;
+  /** Told when {@linkcode AMQPClient.blocked} has changed. */
+  onBlockedChange: () => void = () => {};
   /** Called before a turn's frames are written, to add to them. */
   readonly beforeFlush: Set<() => void> = new Set();
 
@@ -130,6 +136,13 @@ export class Transport extends AMQPClient {
     this.gone = promise;
     this.#settleGone = resolve;
     this.onerror = (error) => this.#reason ??= error;
+    const firstBlocked = Promise.withResolvers<void>();
+    this.firstBlocked = firstBlocked.promise;
+    this.onblocked = () => {
+      firstBlocked.resolve();
+      this.onBlockedChange();
+    };
+    this.onunblocked = () => this.onBlockedChange();
     this.#liveness = new Liveness(
       () => this.#sendHeartbeat(),
       (reason) => this.destroy(reason),
@@ -261,7 +274,7 @@ export class Transport extends AMQPClient {
     // Its own idle timer is reset by its own writes; `Liveness` isn't.
     socket.setTimeout(0);
     this.#agreedFrameMax = Math.max(this.frameMax, LIBRARY_FRAME_MAX);
-    this.frameMax = Math.min(this.frameMax, LIBRARY_FRAME_MAX);
+    this.frameMax = LIBRARY_FRAME_MAX;
     this.#liveness.start(this.heartbeat * 1000);
     return this;
   }
@@ -334,7 +347,9 @@ export class Transport extends AMQPClient {
     mandatory = false,
   ): Promise<unknown> {
     if (!channel.closed && this.blocked === undefined) {
-      const message = { channel: channel.id, routingKey, body, properties, mandatory };
+      const isLong = typeof body === "string" && body.length > MAX_TEXT_CHARACTERS;
+      const content = isLong ? utf8.encode(body) : body;
+      const message = { channel: channel.id, routingKey, body: content, properties, mandatory };
       if (this.#addPublish(message)) return SENT;
     }
     return channel.basicPublish("", routingKey, body, properties, mandatory);

@@ -15,7 +15,7 @@ import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
  */
 const TERMINATE_STOPS = !globalThis.navigator?.userAgent?.startsWith("Deno/");
 
-/** Not imported: bundles load their imports at once, and only a server needs it. */
+/** Not imported: a bundle loads its imports before its first line, and a call needs none of this. */
 const workerThreads = process.getBuiltinModule("node:worker_threads");
 
 /** What a {@linkcode ComputeThread} tells its owner. */

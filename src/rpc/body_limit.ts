@@ -10,9 +10,16 @@ import { MAX_BODY_BYTES } from "../protocol.ts";
 /** How RabbitMQ says that a body was over its setting `max_message_size`, 3.10 to 4.3. */
 const REFUSAL = /message size \d+ is larger than (?:configured )?max size (\d+)/;
 
-/** See the module. RabbitMQ's default at first; a lower one is learned the hard way, once. */
+/** See the module. RabbitMQ's default at first; a lower one is learned the hard way, once for a connection. */
 export class BodyLimit {
   #bytes = MAX_BODY_BYTES;
+  #connection: object | undefined;
+
+  /** What was learned on another connection counts no more: it may be another broker's. */
+  startOn(connection: object): void {
+    if (this.#connection !== connection) this.#bytes = MAX_BODY_BYTES;
+    this.#connection = connection;
+  }
 
   /**
    * Learns the limit from what the broker said when it closed a channel.

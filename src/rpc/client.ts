@@ -179,12 +179,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         } was not sent: ${maxPending} calls are waiting already (maxPending)`,
       );
     }
+    // Later it may have been changed by its owner.
+    const label = typeof request === "object" ? this.#codec.describe(request) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
     const body = this.#codec.encodeRequest(request);
     if (!this.#limit.allows(body)) throw this.#limit.error(body, this.#codec.describe(request));
     const now = performance.now();
     const call = new PendingCall(
-      { id, request, body, timeoutMs, idempotent, signal, resolve, reject },
+      { id, request, label, body, timeoutMs, idempotent, signal, resolve, reject },
       this.#events,
       now,
     );
@@ -226,6 +228,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       (message) => this.#onReturn(message),
     );
     this.#session = session;
+    this.#limit.startOn(transport);
     session.ended.then((reason) => this.#onSessionEnd(session, reason));
     return session;
   }
@@ -240,7 +243,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       if (call.sentOn !== session) continue;
       const place = this.#place(call);
       if (refused) {
-        this.#fail(call, channelError(reason, `can't send ${place}`));
+        this.#fail(call, RpcError.from(channelError(reason, `can't send ${place}`)));
       } else if (!call.options.idempotent) {
         this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
       }
@@ -375,7 +378,12 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #label(call: PendingCall<Request, Response>): string {
-    return this.#codec.describe(call.options.request);
+    const { label, request } = call.options;
+    try {
+      return label ?? this.#codec.describe(request);
+    } catch {
+      return "a call that can't be described";
+    }
   }
 
   #fail(call: PendingCall<Request, Response>, error: RpcError): void {

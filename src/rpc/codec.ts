@@ -11,7 +11,7 @@ export interface RpcClientCodec<Request, Response> {
   encodeRequest(request: Request): string | Uint8Array;
   /** The response in a body; it throws an `RpcError` for a body that holds none, or an error. */
   decodeResponse(body: Uint8Array): Response;
-  /** A request in a message's words, such as `fib(30)`. */
+  /** A request in a message's words, such as `fib(30)`: when it is made, or first when something is to be said of it. */
   describe(request: Request): string;
 }
 

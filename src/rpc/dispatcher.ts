@@ -66,6 +66,11 @@ export class Dispatcher<Request, Response> {
     this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
 
+  /** Requests come by this connection now. */
+  startOn(connection: object): void {
+    this.#limit.startOn(connection);
+  }
+
   /** A channel was closed, perhaps because of a reply: the next one like it is not sent. */
   learn(reason: Error): void {
     this.#limit.learn(reason);

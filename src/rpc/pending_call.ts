@@ -16,6 +16,8 @@ export interface PendingCallOptions<Request, Response> {
   readonly id: string;
   /** The request, as its caller gave it: for a message's words. */
   readonly request: Request;
+  /** What its codec calls it, if that was asked already. */
+  readonly label: string | undefined;
   /** The request, as it is sent. */
   readonly body: string | Uint8Array;
   /** How long it may take in all, in milliseconds. */

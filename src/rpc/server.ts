@@ -5,10 +5,11 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../amqp/backoff.ts";
+import type { BrokerUrl } from "../amqp/broker_url.ts";
 import { channelError } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
-import type { AMQPChannel, AMQPMessage, Transport } from "../amqp/transport.ts";
+import { type AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
@@ -62,6 +63,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #inboxes = new Set<Inbox>();
   #lane: SuspectLane | undefined;
   readonly #ending = new AbortController();
+  #repliesEnsured = false;
   #queueType: QueueType;
   #connection: Connection | undefined;
   #closing: Promise<number> | undefined;
@@ -152,7 +154,9 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #establish(transport: Transport): Promise<Session> {
     if (this.#closing !== undefined) return { ended: new Promise(() => {}) };
-    const { queue } = this.#options;
+    const { queue, prefetch } = this.#options;
+    this.#dispatcher.startOn(transport);
+    await this.#ensureReplies(transport);
     await this.#ensureQueue(transport);
     if (this.#lane?.inbox.transport !== transport) await this.#openLane(transport);
     const channel = await transport.openChannel();
@@ -163,7 +167,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       () => this.#onInboxSettled(inbox),
     );
     try {
-      await this.#prepare(channel);
+      await channel.basicQos(prefetch);
       const consumer = await channel.basicConsume(
         queue,
         { noAck: false, tag: CONSUMER_TAG },
@@ -183,14 +187,38 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  /** Sets the prefetch count, and sees whether replies may be published, in one round trip. */
-  async #prepare(channel: AMQPChannel): Promise<void> {
-    // It goes nowhere; without the permission it costs the channel, as a reply would.
-    channel.basicPublish("", "", "").catch(() => {});
+  /**
+   * Sees, once, whether replies may be published: on a connection of its own,
+   * for while an alarm lasts the broker reads nothing after a message.
+   */
+  async #ensureReplies({ broker }: Transport): Promise<void> {
+    if (this.#repliesEnsured) return;
+    this.#repliesEnsured = true;
+    const own = await this.#openAnother(broker);
+    if (own === undefined) return;
     try {
-      await channel.basicQos(this.#options.prefetch);
+      const channel = await own.openChannel();
+      // It goes nowhere; without the permission it costs the channel, as a reply would.
+      channel.basicPublish("", "", "").catch(() => {});
+      const answer = channel.basicQos(1);
+      answer.catch(() => {}); // After the race.
+      await Promise.race([answer, own.firstBlocked]);
     } catch (error) {
+      this.#repliesEnsured = false;
       throw channelError(error, "can't publish replies");
+    } finally {
+      if (own.blocked === undefined) await own.close();
+      else own.destroy(new Error("an alarm")); // It would not hear a goodbye.
+    }
+  }
+
+  /** `undefined` where there can't be two: then something can't be seen. */
+  async #openAnother(broker: BrokerUrl): Promise<Transport | undefined> {
+    const { connectTimeoutMs } = this.#options;
+    try {
+      return await Transport.open(broker, this.#options, connectTimeoutMs, this.#ending.signal);
+    } catch {
+      return undefined;
     }
   }
 

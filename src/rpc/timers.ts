@@ -52,27 +52,32 @@ class Queue<Item> {
   }
 
   add(item: Item, now: number): void {
-    this.#due.set(item, now + this.#ms);
-    this.#timer ??= setTimeout(this.#run, this.#ms);
+    const due = now + this.#ms;
+    this.#due.set(item, due);
+    if (this.#due.size === 1) this.#armFor(due);
   }
 
   delete(item: Item): void {
     this.#due.delete(item);
-    if (this.#due.size > 0) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (this.#due.size === 0) clearTimeout(this.#timer);
   }
 
   readonly #run = (): void => {
-    this.#timer = undefined;
     const now = performance.now();
-    for (const [item, due] of this.#due) {
-      if (due > now) {
-        this.#timer ??= setTimeout(this.#run, due - now);
-        return;
+    try {
+      for (const [item, due] of this.#due) {
+        if (due > now) break;
+        this.#due.delete(item);
+        this.#onDue(item);
       }
-      this.#due.delete(item);
-      this.#onDue(item);
+    } finally {
+      const [next] = this.#due.values();
+      if (next !== undefined) this.#armFor(next);
     }
   };
+
+  #armFor(due: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#run, Math.max(due - performance.now(), 0));
+  }
 }

@@ -1,7 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import { type AMQPBaseClient, AMQPChannel, type AMQPProperties } from "@cloudamqp/amqp-client";
 import fc from "fast-check";
-import { type Publish, roomFor, writePublish } from "../../src/amqp/publish_frames.ts";
+import {
+  MAX_TEXT_CHARACTERS,
+  type Publish,
+  roomFor,
+  writePublish,
+} from "../../src/amqp/publish_frames.ts";
 
 /** What the AMQP library writes for the same message. */
 function byLibrary(
@@ -43,7 +48,7 @@ const message: fc.Arbitrary<Publish> = fc.record({
     // Around one frame, and several.
     fc.integer({ min: 4_080, max: 13_000 }).map((length) => new Uint8Array(length).fill(7)),
     fc.integer({ min: 131_060, max: 131_080 }).map((length) => new Uint8Array(length).fill(7)),
-    fc.integer({ min: 1_300, max: 4_100 }).map((length) => "é".repeat(length)),
+    fc.integer({ min: 50, max: MAX_TEXT_CHARACTERS }).map((length) => "\u20ac".repeat(length)),
   ),
   properties: fc.record({
     contentType: shortString,

@@ -8,6 +8,8 @@ import {
 import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { RpcClient } from "../../src/rpc/client.ts";
+import type { RpcClientCodec } from "../../src/rpc/codec.ts";
 import type { RpcClientOptions } from "../../src/rpc/client_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
@@ -133,6 +135,38 @@ Deno.test("RpcClient: a queue without consumers is no_server where a server is r
   assertEquals((await peer.look(queue)).messages, 0);
   await using _server = await startServer(queue);
   assertEquals(await client.call("30"), "832040");
+});
+
+Deno.test("RpcClient: a request that can't be described any more costs the words, not the process", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  let describable = true;
+  const codec: RpcClientCodec<string | string[], string> = {
+    encodeRequest: (request) => String(request),
+    decodeResponse: (body) => new TextDecoder().decode(body),
+    describe(request) {
+      if (!describable) throw new Error("no words");
+      return `request(${request})`;
+    },
+  };
+  await using client = new RpcClient(codec, { url: broker.url, queue, timeoutMs: 200 });
+  const changed = ["as it was"];
+  const calls = ["text", changed].map((request) =>
+    assertRejects(() => client.call(request), RpcError)
+  );
+  changed[0] = "changed later";
+  describable = false;
+  const [text, array] = await Promise.all(calls);
+  assertMatch(text!.message, /^no reply to a call that can't be described from /);
+  assertMatch(array!.message, /^no reply to request\(as it was\) from /);
+});
+
+Deno.test("FibonacciClient.call: what is no number reaches the server as it is", async () => {
+  const queue = uniqueQueue("client");
+  await using _server = await startServer(queue);
+  await using client = newClient({ queue });
+  assertEquals(await codeOf(client.call("\u0133\u0130")), "invalid_argument");
 });
 
 Deno.test("RpcClient: a deadline says what could be found out", async () => {

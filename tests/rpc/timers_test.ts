@@ -2,6 +2,9 @@ import { assert, assertEquals } from "@std/assert";
 import { Timers } from "../../src/rpc/timers.ts";
 import { waitFor } from "../support/wait.ts";
 
+/** More than a test may take. */
+const LONG_MS = 120_000;
+
 Deno.test("Timers: each item is told of once, at its time, the shorter ones first", async () => {
   const start = performance.now();
   const due: [string, number][] = [];
@@ -34,4 +37,18 @@ Deno.test("Timers: none is left when all are cleared", () => {
   const timers = new Timers<number>(() => {});
   for (let item = 0; item < 100; item++) timers.set(item, 1_000 + item % 3);
   for (let item = 0; item < 100; item++) timers.clear(item, 1_000 + item % 3);
+});
+
+Deno.test("Timers: one that is set when another is due delays none", async () => {
+  const order: string[] = [];
+  const timers = new Timers<string>((item) => {
+    order.push(item);
+    if (item === "first") timers.set("third", LONG_MS);
+  });
+  const start = performance.now();
+  timers.set("first", LONG_MS, start - LONG_MS + 1);
+  timers.set("second", LONG_MS, start - LONG_MS + 20);
+  await waitFor(() => order.length === 2, { what: "two to be due" });
+  assertEquals(order, ["first", "second"]);
+  timers.clear("third", LONG_MS);
 });
