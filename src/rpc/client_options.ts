@@ -55,9 +55,9 @@ export interface RpcClientOptions extends ConnectOptions {
   maxPending?: number;
   /**
    * After how long without a reply a request is sent again if its queue is
-   * empty, in milliseconds: requests vanish unseen when their queue is
-   * deleted. The wait doubles each time. `Infinity`: never, for calls that
-   * take long and cost much.
+   * empty, or a later one was answered, in milliseconds: requests vanish unseen
+   * when their queue is deleted. The wait doubles each time. `Infinity`: never,
+   * for calls that take long and cost much.
    *
    * @default 10000
    */

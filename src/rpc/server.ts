@@ -5,16 +5,16 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../amqp/backoff.ts";
-import type { BrokerUrl } from "../amqp/broker_url.ts";
 import { channelError } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../amqp/queue.ts";
-import { type AMQPMessage, Transport } from "../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Inbox } from "./inbox.ts";
+import { ensureReplyPermission } from "./reply_permission.ts";
 import { ReplyProbe } from "./reply_probe.ts";
 import type { ReceivedRequest } from "./request.ts";
 import {
@@ -187,39 +187,12 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  /**
-   * Sees, once, whether replies may be published: on a connection of its own,
-   * for while an alarm lasts the broker reads nothing after a message.
-   */
+  /** Once: if that changes later, a reply costs its channel, and the log says why. */
   async #ensureReplies({ broker }: Transport): Promise<void> {
     if (this.#repliesEnsured) return;
-    this.#repliesEnsured = true;
-    const own = await this.#openAnother(broker);
-    if (own === undefined) return;
-    try {
-      const channel = await own.openChannel();
-      // It goes nowhere; without the permission it costs the channel, as a reply would.
-      channel.basicPublish("", "", "").catch(() => {});
-      const answer = channel.basicQos(1);
-      answer.catch(() => {}); // After the race.
-      await Promise.race([answer, own.firstBlocked]);
-    } catch (error) {
-      this.#repliesEnsured = false;
-      throw channelError(error, "can't publish replies");
-    } finally {
-      if (own.blocked === undefined) await own.close();
-      else own.destroy(new Error("an alarm")); // It would not hear a goodbye.
-    }
-  }
-
-  /** `undefined` where there can't be two: then something can't be seen. */
-  async #openAnother(broker: BrokerUrl): Promise<Transport | undefined> {
     const { connectTimeoutMs } = this.#options;
-    try {
-      return await Transport.open(broker, this.#options, connectTimeoutMs, this.#ending.signal);
-    } catch {
-      return undefined;
-    }
+    await ensureReplyPermission(broker, this.#options, connectTimeoutMs, this.#ending.signal);
+    this.#repliesEnsured = true;
   }
 
   async #ensureQueue(transport: Transport): Promise<void> {
