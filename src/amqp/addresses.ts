@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { isIP } from "node:net";
 import { pause } from "./backoff.ts";
 
 /**
@@ -33,11 +32,19 @@ export async function addressesWithin(
   }
 }
 
+/** RFC 3986, section 3.2.2; no host name has a colon. */
+const IPV4 = /^((25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(\.(?!$)|$)){4}$/;
+
+/** Whether a host is an IP address, and not a name. */
+export function isAddress(host: string): boolean {
+  return host.includes(":") || IPV4.test(host);
+}
+
 /** RFC 6761: `localhost` is loopback, of whichever family, whatever a hosts file says. */
 const LOOPBACK = ["127.0.0.1", "::1"];
 
 async function addressesOf(host: string): Promise<string[]> {
-  if (isIP(host) !== 0) return [host];
+  if (isAddress(host)) return [host];
   if (host === "localhost") return LOOPBACK;
   const { lookup } = await import("node:dns/promises"); // Half a millisecond, for a name only.
   const found = await lookup(host, { all: true });

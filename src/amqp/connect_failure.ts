@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AMQPError } from "@cloudamqp/amqp-client";
+import { AMQPError } from "@cloudamqp/amqp-client/amqp-error";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";

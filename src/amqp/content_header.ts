@@ -5,10 +5,7 @@
  *
  * @module
  */
-import type { AMQPClient } from "@cloudamqp/amqp-client";
-
-/** The library's view of one whole frame. */
-export type AMQPView = Parameters<AMQPClient["parseFrames"]>[0];
+import { AMQPView } from "./frame_reader.ts";
 
 /** AMQP 0-9-1, section 4.2.3. */
 const FRAME_TYPE_HEADER = 2;
@@ -74,7 +71,7 @@ function without(view: AMQPView, index: number): AMQPView | undefined {
   const copy = new Uint8Array(frame.length - (end - start));
   copy.set(frame.subarray(0, start));
   copy.set(frame.subarray(end), start);
-  const result = new (view.constructor as new (buffer: ArrayBuffer) => AMQPView)(copy.buffer);
+  const result = new AMQPView(copy.buffer);
   result.setUint32(SIZE_OFFSET, copy.length - FRAME_OVERHEAD);
   result.setUint16(FLAGS_OFFSET, flags & ~flag);
   return result;

@@ -1,15 +1,13 @@
 /**
- * One TCP or TLS connection to one broker: the AMQP library's client with
- * what it lacks, added through its own seams (`send`, `parseFrames`, the
- * socket).
+ * One TCP or TLS connection to one broker: the AMQP library's protocol engine
+ * on a socket of ours, through the seams that its base class is made of
+ * (`connect`, `send`, `parseFrames`, `closeSocket`).
  *
- * - `TCP_NODELAY` on every socket: without it a lone call waits some 20 ms
- *   for a delayed acknowledgement.
  * - The writes of one turn of the event loop leave as one. A system call per
  *   frame halves the throughput; more than a turn's in one gains nothing:
- *   measured with three times as many, for up to a millisecond. `nextTick` runs when the turn's promises
- *   have settled, so that nothing waits longer than the turn itself, where
- *   `setImmediate` would cost a lone call 0.2 ms.
+ *   measured with three times as many, for up to a millisecond. `nextTick` runs
+ *   when the turn's promises have settled, so that nothing waits longer than
+ *   the turn itself, where `setImmediate` would cost a lone call 0.2 ms.
  * - Plain messages are encoded here: see `publish_frames.ts`.
  * - Liveness both ways: see `liveness.ts`.
  * - Headers the library can't read cost the headers, not the process: see
@@ -17,21 +15,19 @@
  *
  * @module
  */
-import type { Socket } from "node:net";
-import { nextTick } from "node:process";
-import {
-  type AMQPChannel,
-  AMQPClient,
-  type AMQPMessage,
-  type AMQPProperties,
-} from "@cloudamqp/amqp-client";
-
+import process, { nextTick } from "node:process";
+import type { AMQPChannel, AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
+import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./addresses.ts";
+import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { type AMQPView, withoutClusterId, withoutHeaders } from "./content_header.ts";
+import { withoutClusterId, withoutHeaders } from "./content_header.ts";
+import { type AMQPView, FrameReader } from "./frame_reader.ts";
 import { Liveness } from "./liveness.ts";
 import { MAX_TEXT_CHARACTERS, type Publish, roomFor, writePublish } from "./publish_frames.ts";
-import { tlsConnectOptions, type TlsOptions } from "./tls.ts";
+import { openSocket } from "./socket/open.ts";
+import type { Socket } from "./socket/socket.ts";
+import type { TlsOptions } from "./tls.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
@@ -61,6 +57,9 @@ const LIBRARY_FRAME_MAX = 4_096;
 /** Frames are gathered up to this many bytes: more than a turn usually sends. */
 const BATCH_BYTES = 65_536;
 
+/** AMQP 0-9-1, section 4.2.2: the first that is said. */
+const PROTOCOL_HEADER = new Uint8Array([65, 77, 81, 80, 0, 0, 9, 1]);
+
 /** AMQP 0-9-1, section 4.2.3. */
 const FRAME_TYPE = { METHOD: 1, HEARTBEAT: 8, END: 206 } as const;
 
@@ -85,18 +84,22 @@ const SENT: Promise<void> = Promise.resolve();
 const utf8 = new TextEncoder();
 
 /** One connection. It is used once: after a loss, make another. */
-export class Transport extends AMQPClient {
+export class Transport extends AMQPBaseClient {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
   /** Resolves when the broker takes no messages for the first time: it doesn't even read on then. */
   readonly firstBlocked: Promise<void>;
-  /** Told when {@linkcode AMQPClient.blocked} has changed. */
+  /** Told when {@linkcode AMQPBaseClient.blocked} has changed. */
   onBlockedChange: () => void = () => {};
   /** Called before a turn's frames are written, to add to them. */
   readonly beforeFlush: Set<() => void> = new Set();
 
   readonly #broker: BrokerUrl;
+  readonly #address: string;
+  readonly #tls: TlsOptions | undefined;
   readonly #liveness: Liveness;
+  readonly #reader = new FrameReader((frame) => this.parseFrames(frame));
+  readonly #abandoned = new AbortController();
   readonly #settleGone: (reason: Error) => void;
   #reason: Error | undefined;
   #goodbye: Promise<void> | undefined;
@@ -106,32 +109,18 @@ export class Transport extends AMQPClient {
   #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
   #heard = false;
-  #listenMs = 0;
-  #greeting: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(
     broker: BrokerUrl,
     address: string,
-    options: TransportOptions,
+    { name, heartbeatSeconds, tls }: TransportOptions,
   ) {
-    const url = new URL(`${broker.tls ? "amqps" : "amqp"}://host`);
-    url.username = encodeURIComponent(broker.username);
-    url.password = encodeURIComponent(broker.password);
-    url.port = String(broker.port);
-    url.pathname = `/${encodeURIComponent(broker.vhost)}`;
-    url.searchParams.set("name", options.name);
-    url.searchParams.set("frameMax", String(FRAME_MAX));
-    url.searchParams.set("heartbeat", String(options.heartbeatSeconds));
-    // The library spreads these over its own options of net.connect and
-    // tls.connect: the only way to give it an IPv6 address, or to verify a
-    // name while connecting to one of its addresses.
-    const socketOptions = {
-      ...(broker.tls ? tlsConnectOptions(broker.host, options.tls) : {}),
-      host: address,
-      noDelay: true,
-    };
-    super(url.href, socketOptions);
+    const { vhost, username, password } = broker;
+    const platform = `${process.platform} ${process.arch}`;
+    super(vhost, username, password, name, platform, FRAME_MAX, heartbeatSeconds);
     this.#broker = broker;
+    this.#address = address;
+    this.#tls = tls;
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.gone = promise;
     this.#settleGone = resolve;
@@ -171,10 +160,9 @@ export class Transport extends AMQPClient {
       for (const listenMs of broker.tls ? [0, LISTEN_MS] : [0]) {
         signal.throwIfAborted();
         const transport = new Transport(broker, address, options);
-        transport.#listenMs = listenMs;
         // An address that doesn't answer leaves time for the others.
         const shareMs = Math.max((end - performance.now()) / (addresses.length - index), 1);
-        if (await transport.#connectWithin(shareMs, signal)) return transport;
+        if (await transport.#connectWithin(shareMs, signal, listenMs)) return transport;
         reason = transport.#reason;
         // An AMQP refusal is the broker's word: its other addresses would say the same.
         if (transport.#refused) throw reason;
@@ -188,7 +176,11 @@ export class Transport extends AMQPClient {
   }
 
   /** @returns Whether it could; if not, `#reason` says why. */
-  async #connectWithin(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  async #connectWithin(
+    timeoutMs: number,
+    signal: AbortSignal,
+    listenMs: number,
+  ): Promise<boolean> {
     const timer = setTimeout(
       () => this.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
       timeoutMs,
@@ -196,7 +188,7 @@ export class Transport extends AMQPClient {
     const abort = () => this.destroy(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     try {
-      await this.connect();
+      await this.connect(listenMs);
       return true;
     } catch (error) {
       this.destroy(error as Error);
@@ -248,57 +240,61 @@ export class Transport extends AMQPClient {
   }
 
   /** @ignore */
-  override async connect(): Promise<this> {
-    const connected = super.connect();
-    const socket = this.socket!;
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on("error", (error) => this.#reason = error);
-    const gone = new Promise<never>((_, reject) => {
-      socket.once("close", () => {
-        this.#liveness.stop();
-        clearTimeout(this.#greeting);
-        const reason = this.#reason ?? new Error("the connection was closed");
-        // The library leaves what waits on a channel waiting, if this side closed.
-        for (const channel of this.channels) channel?.setClosed(reason);
-        this.#settleGone(reason);
-        reject(reason);
-      });
+  override async connect(listenMs = 0): Promise<this> {
+    const lost = this.gone.then((reason) => Promise.reject(reason));
+    lost.catch(() => {}); // It will be lost some time, long after the races.
+    const accepted = new Promise<unknown>((resolve, reject) => {
+      this.connectPromise = [resolve, reject];
     });
-    gone.catch(() => {});
-    this.#guardReads(socket);
+    accepted.catch(() => {}); // Maybe refused before it is waited for.
     // Channels report to `onerror` too, in other words, before the connection does.
     this.channels[0]!.onerror = () => {};
-    // The library doesn't notice every way to lose a socket while connecting.
-    await Promise.race([connected, gone]);
-    // Its own idle timer is reset by its own writes; `Liveness` isn't.
-    socket.setTimeout(0);
+    this.#socket = await Promise.race([this.#dial(), lost]);
+    if (listenMs > 0) await Promise.race([pause(listenMs, this.#abandoned.signal), lost]);
+    this.send(PROTOCOL_HEADER);
+    await Promise.race([accepted, lost]);
     this.#agreedFrameMax = Math.max(this.frameMax, LIBRARY_FRAME_MAX);
     this.frameMax = LIBRARY_FRAME_MAX;
     this.#liveness.start(this.heartbeat * 1000);
     return this;
   }
 
-  #guardReads(socket: Socket): void {
-    const [onRead] = socket.listeners("data") as [(chunk: Uint8Array) => void];
-    socket.removeListener("data", onRead);
-    socket.on("data", (chunk: Uint8Array) => {
-      this.#liveness.received();
-      if (!this.#heard && chunk[0] !== FRAME_TYPE.METHOD) {
-        this.destroy(
-          chunk[0] === TLS_ALERT ? new TlsWanted() : new Error("it doesn't speak AMQP 0-9-1"),
-        );
-        return;
-      }
-      this.#heard = true;
-      try {
-        onRead(chunk);
-      } catch (error) {
-        this.destroy(
-          new Error("the broker sent what is not AMQP", { cause: error }),
-        );
-      }
-    });
+  #dial(): Promise<Socket> {
+    const { host, port, tls } = this.#broker;
+    return openSocket(
+      { address: this.#address, port, tls: tls ? { host, options: this.#tls } : undefined },
+      {
+        data: (bytes) => this.#onData(bytes),
+        close: (reason) => this.#onClose(reason),
+      },
+      this.#abandoned.signal,
+    );
+  }
+
+  #onData(bytes: Uint8Array): void {
+    if (this.#abandoned.signal.aborted) return;
+    this.#liveness.received();
+    if (!this.#heard && bytes[0] !== FRAME_TYPE.METHOD) {
+      this.destroy(
+        bytes[0] === TLS_ALERT ? new TlsWanted() : new Error("it doesn't speak AMQP 0-9-1"),
+      );
+      return;
+    }
+    this.#heard = true;
+    try {
+      this.#reader.push(bytes);
+    } catch (error) {
+      this.destroy(new Error("the broker sent what is not AMQP", { cause: error }));
+    }
+  }
+
+  #onClose(failure: Error | undefined): void {
+    const reason = this.#reason ??= failure ?? new Error("the connection was closed");
+    this.closed = true;
+    this.#liveness.stop();
+    // The library leaves what waits on a channel waiting, if this side closed.
+    for (const channel of this.channels) channel?.setClosed(reason);
+    this.#settleGone(reason);
   }
 
   /** The library calls this with one whole frame at a time. */
@@ -315,15 +311,10 @@ export class Transport extends AMQPClient {
 
   /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
   override send(bytes: Uint8Array): Promise<void> {
-    if (this.socket === undefined) return SENT;
-    if (this.#listenMs > 0) {
-      this.#greeting = setTimeout(() => this.send(bytes), this.#listenMs);
-      this.#listenMs = 0;
-      return SENT;
-    }
+    if (this.#socket === undefined) return SENT;
     if (this.#batched + bytes.length > BATCH_BYTES) this.#write();
     if (bytes.length > BATCH_BYTES) {
-      this.socket.write(bytes.slice());
+      this.#socket.write(bytes.slice());
       this.#liveness.sent();
       return SENT;
     }
@@ -362,7 +353,7 @@ export class Transport extends AMQPClient {
       const bytes = new Uint8Array(room);
       const end = writePublish(bytes, 0, message, this.#agreedFrameMax);
       if (end === -1) return false;
-      this.socket?.write(bytes.subarray(0, end));
+      this.#socket?.write(bytes.subarray(0, end));
       this.#liveness.sent();
       return true;
     }
@@ -392,7 +383,7 @@ export class Transport extends AMQPClient {
     const bytes = this.#batch.slice(0, this.#batched);
     this.#batched = 0;
     this.#liveness.sent();
-    this.socket?.write(bytes);
+    this.#socket?.write(bytes);
   }
 
   #sendHeartbeat(): void {
@@ -406,8 +397,15 @@ export class Transport extends AMQPClient {
     this.#reason ??= reason;
     this.closed = true;
     this.#liveness.stop();
+    this.#abandoned.abort(reason);
     if (this.#socket === undefined) this.#settleGone(this.#reason);
     else this.#socket.destroy();
+  }
+
+  /** The library calls this when the goodbyes are said. */
+  protected override closeSocket(): void {
+    this.#write();
+    this.#socket?.destroy();
   }
 
   /** Says goodbye and closes; at once if the broker doesn't answer. */

@@ -5,6 +5,7 @@ import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -153,21 +154,27 @@ Deno.test("RpcServer: rejects what can't be answered, without requeue, and goes 
 
 Deno.test("RpcServer: does not start what has expired", async () => {
   await using peer = await RawChannel.open(broker.url);
+  await using link = await startProxy(Number(new URL(broker.url).port));
   const started: number[] = [];
   await using running = await startServer((n) => {
     started.push(n);
     const end = performance.now() + 60;
     while (performance.now() < end) { /* Busy, so that the next one's time passes here. */ }
     return String(n);
-  });
-  // While the first one runs, the others gather and are then read together.
-  // All are sent in one turn: this process sends nothing while it is busy.
-  await Promise.all([
-    peer.send(running.queue, "1"),
-    peer.send(running.queue, "2"),
-    peer.send(running.queue, "3", { expiration: "30" }),
-    peer.send(running.queue, "4", { expiration: "60000" }),
-  ]);
+  }, { url: link.url(broker.url) });
+  // While the first one runs, the others are there, and are then read together.
+  const send = async (n: string, expiration?: string) => {
+    await peer.send(running.queue, n, expiration === undefined ? {} : { expiration });
+    await waitFor(async () => (await peer.look(running.queue)).messages === 0, {
+      what: "the delivery",
+    });
+  };
+  link.blackhole();
+  await send("1");
+  await send("2");
+  await send("3", "30");
+  await send("4", "60000");
+  await link.restore();
   const replies = await peer.waitForReplies(3);
   assertEquals(replies.map((reply) => reply.bodyToString()), ["1", "2", "4"]);
   assertEquals(started, [1, 2, 4]);

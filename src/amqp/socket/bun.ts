@@ -1,0 +1,68 @@
+/**
+ * Bun's own sockets.
+ *
+ * @module
+ */
+import type { Endpoint, Socket, SocketEvents } from "./socket.ts";
+
+/** What is used of Bun, as its documentation has it. */
+export interface BunSockets {
+  connect(options: {
+    hostname: string;
+    port: number;
+    socket: {
+      data(socket: BunSocket, bytes: Uint8Array): void;
+      drain(socket: BunSocket): void;
+      close(socket: BunSocket, error?: Error): void;
+    };
+  }): Promise<BunSocket>;
+}
+
+/** One of its sockets. */
+export interface BunSocket {
+  /** Returns how many bytes the system took, or -1 if it is closed. */
+  write(bytes: Uint8Array): number;
+  setNoDelay(noDelay: boolean): void;
+  terminate(): void;
+}
+
+/** See {@linkcode openSocket}. */
+export async function bunSocket(
+  bun: BunSockets,
+  { address, port }: Endpoint,
+  events: SocketEvents,
+  signal: AbortSignal,
+): Promise<Socket> {
+  /** What the system doesn't take yet. */
+  const waiting: Uint8Array[] = [];
+  const write = (to: BunSocket, bytes: Uint8Array): void => {
+    const taken = waiting.length > 0 ? 0 : to.write(bytes);
+    if (taken >= 0 && taken < bytes.length) waiting.push(bytes.subarray(taken));
+  };
+  let socket: BunSocket;
+  try {
+    socket = await bun.connect({
+      hostname: address,
+      port,
+      socket: {
+        data: (_, bytes) => events.data(bytes),
+        drain(drained) {
+          for (const bytes of waiting.splice(0)) write(drained, bytes);
+        },
+        close: (_, error) => events.close(error),
+      },
+    });
+  } catch (error) {
+    const { code = "failed" } = error as { code?: string };
+    throw Object.assign(new Error(`connect ${code} ${address}:${port}`), { code });
+  }
+  if (signal.aborted) {
+    socket.terminate();
+    throw signal.reason;
+  }
+  socket.setNoDelay(true);
+  return {
+    write: (bytes) => write(socket, bytes),
+    destroy: () => socket.terminate(),
+  };
+}

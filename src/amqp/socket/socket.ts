@@ -1,0 +1,31 @@
+/**
+ * What a connection needs of a socket, whichever runtime's it is.
+ *
+ * @module
+ */
+import type { TlsOptions } from "../tls.ts";
+
+/** Where to connect to. */
+export interface Endpoint {
+  /** An IP address. */
+  readonly address: string;
+  readonly port: number;
+  /** With TLS: the name that the certificate must have, and what else matters. */
+  readonly tls?: { readonly host: string; readonly options: TlsOptions | undefined } | undefined;
+}
+
+/** What a socket tells. */
+export interface SocketEvents {
+  /** Bytes came; they may be overwritten after the call. */
+  readonly data: (bytes: Uint8Array) => void;
+  /** It is gone, with the reason if it wasn't closed in good order. Called once. */
+  readonly close: (reason?: Error) => void;
+}
+
+/** An open connection without Nagle's delay (`TCP_NODELAY`). */
+export interface Socket {
+  /** Sends, in the order of the calls. It keeps `bytes` until they are sent, and never throws. */
+  write(bytes: Uint8Array): void;
+  /** Ends the connection at once; `close` is told later. */
+  destroy(): void;
+}

@@ -1,0 +1,140 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type BunSocket, bunSocket } from "../../../src/amqp/socket/bun.ts";
+import { denoSocket } from "../../../src/amqp/socket/deno.ts";
+import { nodeSocket } from "../../../src/amqp/socket/node.ts";
+import type { Socket } from "../../../src/amqp/socket/socket.ts";
+import { freePorts } from "../../support/ports.ts";
+import { startProxy } from "../../support/proxy.ts";
+import { waitFor } from "../../support/wait.ts";
+
+// Bun's own carries every call of the executable that is compiled with Bun.
+const IMPLEMENTATIONS = { denoSocket, nodeSocket };
+
+const never = new AbortController().signal;
+
+/** What a socket has told. */
+class Events {
+  readonly bytes: number[] = [];
+  readonly reasons: (Error | undefined)[] = [];
+  readonly data = (bytes: Uint8Array) => void this.bytes.push(...bytes);
+  readonly close = (reason?: Error) => void this.reasons.push(reason);
+
+  async closed(): Promise<Error | undefined> {
+    await waitFor(() => this.reasons.length > 0, { what: "the close" });
+    return this.reasons[0];
+  }
+}
+
+const local = (port: number) => ({ address: "127.0.0.1", port });
+
+/** A socket, and what is at its other end. */
+async function pair(
+  open: typeof denoSocket,
+  test: (socket: Socket, events: Events, peer: Deno.TcpConn) => Promise<void>,
+): Promise<void> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const events = new Events();
+  const accepted = listener.accept();
+  const socket = await open(local(listener.addr.port), events, never);
+  using peer = await accepted;
+  await test(socket, events, peer);
+  socket.destroy();
+  await events.closed();
+  assertEquals(events.reasons.length, 1);
+}
+
+for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
+  Deno.test(`${name}: bytes go both ways, in order`, () =>
+    pair(open, async (socket, events, peer) => {
+      socket.write(new Uint8Array([1, 2]));
+      socket.write(new Uint8Array([3]));
+      const read = new Uint8Array(3);
+      for (let at = 0; at < read.length;) at += (await peer.read(read.subarray(at)))!;
+      assertEquals([...read], [1, 2, 3]);
+      await peer.write(new Uint8Array([4, 5]));
+      await peer.write(new Uint8Array([6]));
+      await waitFor(() => events.bytes.length === 3, { what: "the answer" });
+      assertEquals(events.bytes, [4, 5, 6]);
+    }));
+
+  Deno.test(`${name}: what a slow reader doesn't take yet is kept, and comes in order`, () =>
+    pair(open, async (socket, _events, peer) => {
+      const count = 200;
+      for (let i = 0; i < count; i++) socket.write(new Uint8Array(100_000).fill(i));
+      const read = new Uint8Array(65_536);
+      let at = 0;
+      let isInOrder = true;
+      while (at < count * 100_000) {
+        const length = (await peer.read(read))!;
+        for (let i = 0; i < length; i++) isInOrder &&= read[i] === Math.floor((at + i) / 100_000);
+        at += length;
+      }
+      assert(isInOrder);
+    }));
+
+  Deno.test(`${name}: a peer that ends in good order is no error`, () =>
+    pair(open, async (_socket, events, peer) => {
+      peer.closeWrite();
+      assertEquals(await events.closed(), undefined);
+    }));
+
+  Deno.test(`${name}: a reset is told with its code`, async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    await using proxy = await startProxy(listener.addr.port);
+    const events = new Events();
+    const accepted = listener.accept();
+    await open(local(proxy.port), events, never);
+    using _peer = await accepted;
+    proxy.reset();
+    assertEquals((await events.closed() as { code?: string }).code, "ECONNRESET");
+  });
+
+  Deno.test(`${name}: a refused connection names the address and the code`, async () => {
+    const [port] = freePorts(1);
+    const error = await assertRejects(() => open(local(port), new Events(), never), Error);
+    assertEquals(error.message, `connect ECONNREFUSED 127.0.0.1:${port}`);
+    assertEquals((error as { code?: string }).code, "ECONNREFUSED");
+  });
+
+  Deno.test(`${name}: gives up when told to`, async () => {
+    const giveUp = new AbortController();
+    // A documentation address (RFC 5737): no answer, or a network that isn't there.
+    const opening = open({ address: "192.0.2.1", port: 5672 }, new Events(), giveUp.signal);
+    giveUp.abort(new Error("enough"));
+    await assertRejects(() => opening, Error);
+  });
+}
+
+Deno.test("bunSocket: what the system doesn't take at once follows in order", async () => {
+  const taken: number[] = [];
+  let room = 0;
+  const system: BunSocket = {
+    write(bytes) {
+      const part = bytes.subarray(0, room);
+      taken.push(...part);
+      room -= part.length;
+      return part.length;
+    },
+    setNoDelay() {},
+    terminate() {},
+  };
+  let drained = () => {};
+  const bun = {
+    connect({ socket }: { socket: { drain(socket: BunSocket): void } }) {
+      drained = () => socket.drain(system);
+      return Promise.resolve(system);
+    },
+  };
+  const socket = await bunSocket(bun, local(1), new Events(), never);
+  const sent: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    const bytes = Array.from({ length: 1 + i % 7 }, (_, j) => (i + j) % 256);
+    sent.push(...bytes);
+    room = i % 5; // Also while something waits.
+    socket.write(new Uint8Array(bytes));
+    if (i % 3 === 0) drained();
+  }
+  room = Infinity;
+  drained();
+  assertEquals(taken, sent);
+});
