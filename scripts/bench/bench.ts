@@ -8,9 +8,10 @@ import { type Broker, startBroker, uniqueQueue } from "../../tests/support/broke
 import { type Program, spawn } from "../../tests/support/process.ts";
 import { RawChannel } from "../../tests/support/raw_channel.ts";
 import { waitFor } from "../../tests/support/wait.ts";
+import { bundle } from "../bundle.ts";
 import { childrensCpuSeconds, cpuSecondsOf } from "./cpu.ts";
 import type { Options } from "./options.ts";
-import { file, type Launch } from "./launch.ts";
+import type { Launch } from "./launch.ts";
 import type { Sample } from "./table.ts";
 
 /** Longer than any run takes. */
@@ -164,8 +165,7 @@ export class Bench implements AsyncDisposable {
   /** Makes one file in JavaScript of a module of ours, and gives its path. */
   async bundle(module: string): Promise<string> {
     const output = `${this.folder}/${module.replaceAll("/", "_")}.js`;
-    const args = ["bundle", "--quiet", "--output", output, file(module)];
-    await this.run({ command: Deno.execPath(), args });
+    await bundle(module, output);
     return output;
   }
 

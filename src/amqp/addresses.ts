@@ -17,6 +17,8 @@ export async function addressesWithin(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string[]> {
+  if (isAddress(host)) return [host];
+  if (host === "localhost") return LOOPBACK;
   const stop = new AbortController();
   const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
     signal.throwIfAborted();
@@ -44,8 +46,6 @@ export function isAddress(host: string): boolean {
 const LOOPBACK = ["127.0.0.1", "::1"];
 
 async function addressesOf(host: string): Promise<string[]> {
-  if (isAddress(host)) return [host];
-  if (host === "localhost") return LOOPBACK;
   const { lookup } = await import("node:dns/promises"); // Half a millisecond, for a name only.
   const found = await lookup(host, { all: true });
   return found.map(({ address }) => address);

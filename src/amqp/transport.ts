@@ -406,6 +406,7 @@ export class Transport extends AMQPBaseClient {
   protected override closeSocket(): void {
     this.#write();
     this.#socket?.destroy();
+    this.#onClose(undefined); // Its own word that it is closed says nothing more.
   }
 
   /** Says goodbye and closes; at once if the broker doesn't answer. */

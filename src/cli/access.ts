@@ -5,7 +5,7 @@
  * @module
  */
 import { Option } from "@commander-js/extra-typings";
-import { readFileSync } from "node:fs";
+import { getBuiltinModule } from "node:process";
 import { parseBrokerUrls, splitBrokerUrls } from "../amqp/broker_url.ts";
 import { checkTls, type TlsOptions } from "../amqp/tls.ts";
 import { RpcError } from "../errors.ts";
@@ -96,7 +96,7 @@ export function withPassword(
 
 function read(file: string, option: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return getBuiltinModule("node:fs").readFileSync(file, "utf8");
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new RpcError("invalid_argument", `can't read ${option} ${JSON.stringify(file)}: ${why}`);

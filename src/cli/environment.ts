@@ -18,6 +18,8 @@ export interface Environment {
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Results, and nothing else. */
   readonly stdout: Writable;
+  /** Writes to stdout without its stream. @returns How many bytes were taken. @throws If none can be. */
+  writeStdout?(bytes: Uint8Array): number;
   /** Everything else. */
   readonly stderr: Writable & { readonly isTTY?: boolean };
   /** Calls `listener` for every signal from now on. */

@@ -42,14 +42,16 @@ export interface LogOptions {
 
 /** Sends the records of this process to stderr. */
 export async function configureLogging(
-  { stderr }: Environment,
+  environment: Environment,
   options: LogOptions,
   defaultLevel: LogLevel,
 ): Promise<void> {
   const lowestLevel = options.quiet ? "error" : options.logLevel ?? defaultLevel;
-  const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
-  const formatter = format === "json" ? json : text;
-  const sink = (record: LogRecord) => void stderr.write(formatter(record));
+  const sink = (record: LogRecord) => {
+    const { stderr } = environment;
+    const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
+    stderr.write(format === "json" ? json(record) : text(record));
+  };
   await configure({
     reset: true,
     sinks: { stderr: sink },

@@ -6,15 +6,25 @@
 import process from "node:process";
 import { run } from "./program.ts";
 
+/** Its file descriptor. */
+const STDOUT = 1;
+
 const exitCode = await run({
   args: process.argv.slice(2),
   env: process.env,
-  // Opened when it is read: that takes a millisecond.
+  // Streams are opened when they are used: each takes a millisecond or two.
   get stdin() {
     return process.stdin;
   },
-  stdout: process.stdout,
-  stderr: process.stderr,
+  get stdout() {
+    return process.stdout;
+  },
+  writeStdout: (bytes) =>
+    globalThis.Deno?.stdout.writeSync(bytes) ??
+      process.getBuiltinModule("node:fs").writeSync(STDOUT, bytes),
+  get stderr() {
+    return process.stderr;
+  },
   onSignal(listener) {
     process.on("SIGINT", listener);
     process.on("SIGTERM", listener);

@@ -27,7 +27,6 @@ import { version } from "./version.ts";
 
 /** Runs the command line; resolves to the exit code. */
 export async function run(environment: Environment): Promise<number> {
-  const { stderr } = environment;
   let exitCode = EXIT_OK;
   const program = build(environment, (code) => exitCode = code);
   try {
@@ -37,10 +36,10 @@ export async function run(environment: Environment): Promise<number> {
       return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
     }
     if (error instanceof RpcError && error.code === "invalid_argument") {
-      stderr.write(`fibrpc: ${error.message}\n`);
+      environment.stderr.write(`fibrpc: ${error.message}\n`);
       return EXIT_USAGE;
     }
-    stderr.write(`fibrpc: ${error instanceof Error ? error.stack : error}\n`);
+    environment.stderr.write(`fibrpc: ${error instanceof Error ? error.stack : error}\n`);
     return EXIT_FAILURE;
   }
   return exitCode;
@@ -54,15 +53,14 @@ Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
 
 function build(environment: Environment, exit: (code: number) => void) {
-  const { stdout, stderr } = environment;
   const program = new Command("fibrpc")
     .description(
       "Request/reply over RabbitMQ: Fibonacci numbers from any host, by name of a queue.",
     )
     .version(`fibrpc ${version()}`)
     .configureOutput({
-      writeOut: (text) => void stdout.write(text),
-      writeErr: (text) => void stderr.write(text),
+      writeOut: (text) => void environment.stdout.write(text),
+      writeErr: (text) => void environment.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
     })
     .exitOverride()
@@ -180,7 +178,10 @@ function build(environment: Environment, exit: (code: number) => void) {
     .action(async (numbers, options) => {
       await configureLogging(environment, options, "error");
       if (!options.quiet) {
-        warnOfPassword(options.url, (text) => stderr.write(`fibrpc: warning: ${text}\n`));
+        warnOfPassword(
+          options.url,
+          (text) => environment.stderr.write(`fibrpc: warning: ${text}\n`),
+        );
       }
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);

@@ -5,7 +5,14 @@ import { type OutputFormat, ResultWriter } from "../../src/cli/result_writer.ts"
 import { RpcError } from "../../src/errors.ts";
 
 /** A writer, and the pieces that were written by it. */
-function newWriter(format: OutputFormat, { quiet = false, highWaterMark = 16_384 } = {}) {
+function newWriter(
+  format: OutputFormat,
+  { quiet = false, highWaterMark = 16_384, writeStdout }: {
+    quiet?: boolean;
+    highWaterMark?: number;
+    writeStdout?: Environment["writeStdout"];
+  } = {},
+) {
   const stdout = new PassThrough({ highWaterMark, encoding: "utf8" });
   const stderr = new PassThrough({ encoding: "utf8" });
   const environment: Environment = {
@@ -13,6 +20,7 @@ function newWriter(format: OutputFormat, { quiet = false, highWaterMark = 16_384
     env: {},
     stdin: new PassThrough(),
     stdout,
+    ...(writeStdout && { writeStdout }),
     stderr,
     onSignal() {},
     exit() {},
@@ -117,3 +125,32 @@ Deno.test("ResultWriter: a write that throws is a failure", async () => {
   await Promise.all([writer.closed, writer.flush()]);
   assertEquals(writer.failure, "no room");
 });
+
+for (const capacity of [0, 3, 4_096, Infinity]) {
+  Deno.test(`ResultWriter: all comes out in order where ${capacity} bytes need no stream`, async () => {
+    let out = "";
+    let room = capacity;
+    const { writer, stdout } = newWriter("text", {
+      writeStdout(bytes) {
+        if (room === 0) throw Object.assign(new Error("full"), { code: "EAGAIN" });
+        const taken = new TextDecoder().decode(bytes.subarray(0, room));
+        room -= taken.length;
+        out += taken;
+        return taken.length;
+      },
+    });
+    let streamed = 0;
+    stdout.on("data", (piece: string) => {
+      streamed += piece.length;
+      out += piece;
+    });
+    const values = ["1", "22", "3".repeat(4_000), "4".repeat(100), "5"];
+    for (const value of values) {
+      writer.write({ text: "30", value, ms: 1 });
+      await writer.flush();
+    }
+    assertEquals(out, values.map((value) => `${value}\n`).join(""));
+    // A process that wrote more could be stopped by a slow reader.
+    assertEquals(out.length - streamed, Math.min(capacity, "1\n22\n\n".length + 4_000));
+  });
+}

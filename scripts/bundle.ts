@@ -1,0 +1,62 @@
+/**
+ * Makes one file of a module and all that it imports, quick to start.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+
+/**
+ * Modules of the runtime that packages import on top, and use late if ever:
+ * commander for commands in other files, logtape to print an object. Loading
+ * them takes 2 ms of a one-shot call's 20 on Bun, 8 of 65 on Deno, so they
+ * are loaded when they are used.
+ */
+const LATE = ["node:child_process", "node:fs", "node:util"];
+
+const IMPORT = /^import (?:(\w+)|\{([^}]*)\}) from "([^"]+)";$/gm;
+
+const LOAD = `const __load = (name) => globalThis.process.getBuiltinModule(name);
+const __late = (name) => new Proxy({}, { get: (_, key) => __load(name)[key] });
+`;
+
+/** Something could not be made; the message says why. */
+export class BuildError extends Error {}
+
+/**
+ * Bundles. Not minified: 0.1 % of the executable's size, no slower to start,
+ * and a stack trace that can be read.
+ *
+ * @param module The path from the project's root.
+ * @param output The file to write.
+ */
+export async function bundle(module: string, output: string, signal?: AbortSignal): Promise<void> {
+  const root = fileURLToPath(new URL("../", import.meta.url));
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["bundle", "--quiet", "--output", output, module],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+    ...(signal && { signal }),
+  }).output();
+  signal?.throwIfAborted();
+  if (!success) {
+    throw new BuildError(
+      `Could not bundle ${module}:\n${new TextDecoder().decode(stderr).trim()}`,
+    );
+  }
+  await Deno.writeTextFile(output, LOAD + late(await Deno.readTextFile(output)));
+}
+
+/** The same program, with the imports of {@linkcode LATE} made late. */
+function late(text: string): string {
+  return text.replace(IMPORT, (line, whole, parts, name) => {
+    if (!LATE.includes(name)) return line;
+    if (whole !== undefined) return `const ${whole} = __late("${name}");`;
+    return parts.split(",").map((part: string) => {
+      const [imported, local = imported] = part.trim().split(" as ");
+      return `const ${local} = (...args) => __load("${name}").${imported}(...args);`;
+    }).join("\n");
+  });
+}
