@@ -20,12 +20,24 @@ const RUN_MS = 3_600_000;
 /** How long a program may take to end when it is told to. */
 const END_MS = 10_000;
 
-/** Arguments: the input, the program and its arguments. Runs it, then tells what it used. */
+/** Arguments: how often, the input, the program and its arguments. Runs it, then tells what that used. */
 const TIMED = `
-input=$1
-shift
-"$@" <"$input" >/dev/null && times
+left=$1 input=$2
+shift 2
+while [ "$left" -gt 0 ]; do
+  "$@" <"$input" >/dev/null || exit
+  left=$((left - 1))
+done
+times
 `;
+
+/** What is run, by one shell: starting that one counts too. */
+export interface Repeated {
+  /** What it reads. Default: nothing. */
+  input?: string;
+  /** How often, one after the other. Default: once. */
+  runs?: number;
+}
 
 /** What calls to make. */
 export interface Calls {
@@ -209,15 +221,18 @@ export class Bench implements AsyncDisposable {
     };
   }
 
-  /** Runs a client as a whole process, and measures that. */
-  async measureProcess(client: Launch, queue: string, input = "/dev/null"): Promise<Sample> {
-    const { command, args, env } = client;
-    const launch = { command: "sh", args: ["-c", TIMED, "sh", input, command, ...args], env };
+  /** Runs a client as a whole process, and measures what one run takes. */
+  async measureProcess(
+    { command, args, env }: Launch,
+    queue: string,
+    { input = "/dev/null", runs = 1 }: Repeated = {},
+  ): Promise<Sample> {
+    const shell = ["-c", TIMED, "sh", String(runs), input, command, ...args];
     const start = performance.now();
-    const times = await this.run(launch, ...this.at(queue));
+    const times = await this.run({ command: "sh", args: shell, env }, ...this.at(queue));
     return {
-      wallMs: performance.now() - start,
-      cpuMs: childrensCpuSeconds(times) * 1000,
+      wallMs: (performance.now() - start) / runs,
+      cpuMs: childrensCpuSeconds(times) * 1000 / runs,
     };
   }
 

@@ -16,7 +16,8 @@ export async function process(bench: Bench, peers: Peers): Promise<Table[]> {
   const row = (name: string, client: Launch, server: Launch): Row => ({
     name,
     missing: client.missing,
-    measure: () => bench.withServer(server, (queue) => bench.measureProcess(client, queue, input)),
+    measure: () =>
+      bench.withServer(server, (queue) => bench.measureProcess(client, queue, { input })),
   });
   const ours = fibrpcServe();
   const amqplib = peers.node("amqplib_server.js");
