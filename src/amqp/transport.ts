@@ -3,15 +3,14 @@
  * on a socket of ours, through the seams that its base class is made of
  * (`connect`, `send`, `parseFrames`, `closeSocket`).
  *
- * - The writes of one turn of the event loop leave as one. A system call per
- *   frame halves the throughput; more than a turn's in one gains nothing:
- *   measured with three times as many, for up to a millisecond. `nextTick` runs
- *   when the turn's promises have settled, so that nothing waits longer than
- *   the turn itself, where `setImmediate` would cost a lone call 0.2 ms.
- * - Plain messages are encoded here: see `publish_frames.ts`.
+ * - The writes of one turn of the event loop leave as one: see
+ *   `frames/write_batch.ts`. `nextTick` runs when the turn's promises have settled, so
+ *   that nothing waits longer than the turn itself, where `setImmediate` would
+ *   cost a lone call 0.2 ms.
+ * - Plain messages are encoded here: see `frames/publish_frames.ts`.
  * - Liveness both ways: see `liveness.ts`.
  * - Headers the library can't read cost the headers, not the process: see
- *   `content_header.ts`.
+ *   `frames/content_header.ts`.
  *
  * @module
  */
@@ -21,10 +20,11 @@ import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./addresses.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { withoutClusterId, withoutHeaders } from "./content_header.ts";
-import { type AMQPView, FrameReader } from "./frame_reader.ts";
+import { withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
+import { type AMQPView, FrameReader } from "./frames/frame_reader.ts";
+import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
+import { WriteBatch } from "./frames/write_batch.ts";
 import { Liveness } from "./liveness.ts";
-import { MAX_TEXT_CHARACTERS, type Publish, roomFor, writePublish } from "./publish_frames.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./tls.ts";
@@ -53,9 +53,6 @@ const FRAME_MAX = 131_072;
  * to agree on. It allocates a buffer of this size for each publish of a turn.
  */
 const LIBRARY_FRAME_MAX = 4_096;
-
-/** Frames are gathered up to this many bytes: more than a turn usually sends. */
-const BATCH_BYTES = 65_536;
 
 /** AMQP 0-9-1, section 4.2.2: the first that is said. */
 const PROTOCOL_HEADER = new Uint8Array([65, 77, 81, 80, 0, 0, 9, 1]);
@@ -99,12 +96,11 @@ export class Transport extends AMQPBaseClient {
   readonly #tls: TlsOptions | undefined;
   readonly #liveness: Liveness;
   readonly #reader = new FrameReader((frame) => this.parseFrames(frame));
+  readonly #batch = new WriteBatch((bytes) => this.#write(bytes));
   readonly #abandoned = new AbortController();
   readonly #settleGone: (reason: Error) => void;
   #reason: Error | undefined;
   #goodbye: Promise<void> | undefined;
-  #batch = new Uint8Array(BATCH_BYTES);
-  #batched = 0;
   #flushScheduled = false;
   #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
@@ -312,14 +308,7 @@ export class Transport extends AMQPBaseClient {
   /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
   override send(bytes: Uint8Array): Promise<void> {
     if (this.#socket === undefined) return SENT;
-    if (this.#batched + bytes.length > BATCH_BYTES) this.#write();
-    if (bytes.length > BATCH_BYTES) {
-      this.#socket.write(bytes.slice());
-      this.#liveness.sent();
-      return SENT;
-    }
-    this.#batch.set(bytes, this.#batched);
-    this.#batched += bytes.length;
+    this.#batch.add(bytes);
     this.scheduleFlush();
     return SENT;
   }
@@ -341,27 +330,12 @@ export class Transport extends AMQPBaseClient {
       const isLong = typeof body === "string" && body.length > MAX_TEXT_CHARACTERS;
       const content = isLong ? utf8.encode(body) : body;
       const message = { channel: channel.id, routingKey, body: content, properties, mandatory };
-      if (this.#addPublish(message)) return SENT;
+      if (this.#batch.addPublish(message, this.#agreedFrameMax)) {
+        this.scheduleFlush();
+        return SENT;
+      }
     }
     return channel.basicPublish("", routingKey, body, properties, mandatory);
-  }
-
-  #addPublish(message: Publish): boolean {
-    const room = roomFor(message.body, this.#agreedFrameMax);
-    if (this.#batched + room > BATCH_BYTES) this.#write();
-    if (room > BATCH_BYTES) {
-      const bytes = new Uint8Array(room);
-      const end = writePublish(bytes, 0, message, this.#agreedFrameMax);
-      if (end === -1) return false;
-      this.#socket?.write(bytes.subarray(0, end));
-      this.#liveness.sent();
-      return true;
-    }
-    const end = writePublish(this.#batch, this.#batched, message, this.#agreedFrameMax);
-    if (end === -1) return false;
-    this.#batched = end;
-    this.scheduleFlush();
-    return true;
   }
 
   /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */
@@ -375,13 +349,10 @@ export class Transport extends AMQPBaseClient {
   readonly flush = (): void => {
     for (const hook of this.beforeFlush) hook();
     this.#flushScheduled = false;
-    this.#write();
+    this.#batch.flush();
   };
 
-  #write(): void {
-    if (this.#batched === 0) return;
-    const bytes = this.#batch.slice(0, this.#batched);
-    this.#batched = 0;
+  #write(bytes: Uint8Array): void {
     this.#liveness.sent();
     this.#socket?.write(bytes);
   }
@@ -404,7 +375,7 @@ export class Transport extends AMQPBaseClient {
 
   /** The library calls this when the goodbyes are said. */
   protected override closeSocket(): void {
-    this.#write();
+    this.#batch.flush();
     this.#socket?.destroy();
     this.#onClose(undefined); // Its own word that it is closed says nothing more.
   }

@@ -6,7 +6,7 @@ import {
   type Publish,
   roomFor,
   writePublish,
-} from "../../src/amqp/publish_frames.ts";
+} from "../../../src/amqp/frames/publish_frames.ts";
 
 /** What the AMQP library writes for the same message. */
 function byLibrary(

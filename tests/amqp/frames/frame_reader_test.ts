@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { FrameReader } from "../../src/amqp/frame_reader.ts";
+import { FrameReader } from "../../../src/amqp/frames/frame_reader.ts";
 
 /** A frame of any type, channel and payload. */
 function frame(type: number, channel: number, payload: Uint8Array): Uint8Array {
