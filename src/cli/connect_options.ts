@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Option } from "@commander-js/extra-typings";
+import { type Command, Option } from "@commander-js/extra-typings";
 import { InvalidArgumentError } from "commander";
 import { hostname } from "node:os";
 import { pid } from "node:process";
@@ -11,12 +11,20 @@ import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
 import type { ConnectOptions } from "../rpc/options.ts";
-import { type AccessOptions, tlsOptions, withPassword } from "./access.ts";
+import {
+  type AccessOptions,
+  passwordFileOption,
+  tlsCaOption,
+  tlsCertOption,
+  tlsKeyOption,
+  tlsOptions,
+  withPassword,
+} from "./access.ts";
 import type { Environment } from "./environment.ts";
 import { collect, heartbeat } from "./values.ts";
 
 /** `--url`: may be repeated. */
-export const urlOption = () =>
+const urlOption = () =>
   new Option(
     "--url <url>",
     `broker; repeat it to name several (default: ${DEFAULT_URL})`,
@@ -24,8 +32,7 @@ export const urlOption = () =>
     .argParser(collect);
 
 /** `--queue`. */
-export const queueOption = () =>
-  new Option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
+const queueOption = () => new Option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
 
 /** `--heartbeat`. */
 export const heartbeatOption = () =>
@@ -34,6 +41,16 @@ export const heartbeatOption = () =>
     "how often each side must be heard; 0: never (default: 15)",
   )
     .argParser(heartbeat);
+
+/** Gives a new command the options that say which broker, with what access, and which queue. */
+export const addConnectOptions = (command: Command) =>
+  command
+    .addOption(urlOption())
+    .addOption(passwordFileOption())
+    .addOption(tlsCaOption())
+    .addOption(tlsCertOption())
+    .addOption(tlsKeyOption())
+    .addOption(queueOption());
 
 /** The connection settings that the command line and the environment make. */
 export function connectOptions(

@@ -5,7 +5,7 @@
  * @module
  */
 import {
-  configure,
+  configureSync,
   getJsonLinesFormatter,
   getTextFormatter,
   type LogLevel,
@@ -41,18 +41,18 @@ export interface LogOptions {
 }
 
 /** Sends the records of this process to stderr. */
-export async function configureLogging(
+export function configureLogging(
   environment: Environment,
   options: LogOptions,
   defaultLevel: LogLevel,
-): Promise<void> {
+): void {
   const lowestLevel = options.quiet ? "error" : options.logLevel ?? defaultLevel;
   const sink = (record: LogRecord) => {
     const { stderr } = environment;
     const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
     stderr.write(format === "json" ? json(record) : text(record));
   };
-  await configure({
+  configureSync({
     reset: true,
     sinks: { stderr: sink },
     loggers: [

@@ -3,26 +3,10 @@
  *
  * @module
  */
-import { Argument, Command, CommanderError, Option } from "@commander-js/extra-typings";
-import { getLogger } from "@logtape/logtape";
-import { QUEUE_TYPES } from "../amqp/queue.ts";
+import { Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
-import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/limits.ts";
-import { passwordFileOption, tlsCaOption, tlsCertOption, tlsKeyOption } from "./access.ts";
-import {
-  connectOptions,
-  fromEnvironment,
-  given,
-  heartbeatOption,
-  queueOption,
-  urlOption,
-  warnOfPassword,
-} from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
-import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
-import { OUTPUT_FORMATS } from "./result_writer.ts";
-import { duration, matcher, wholeNumber } from "./values.ts";
 import { version } from "./version.ts";
 
 /** Runs the command line; resolves to the exit code. */
@@ -30,7 +14,7 @@ export async function run(environment: Environment): Promise<number> {
   let exitCode = EXIT_OK;
   const program = build(environment, (code) => exitCode = code);
   try {
-    await program.parseAsync(environment.args, { from: "user" });
+    await program.parseAsync(argumentsOf(environment), { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
@@ -43,6 +27,12 @@ export async function run(environment: Environment): Promise<number> {
     return EXIT_FAILURE;
   }
   return exitCode;
+}
+
+/** `help call` is `call --help`: commander's own would not have loaded its options. */
+function argumentsOf({ args }: Environment): string[] {
+  const [first, command, ...others] = args;
+  return first === "help" && command !== undefined ? [command, "--help", ...others] : [...args];
 }
 
 /** What `--help` ends with. */
@@ -67,134 +57,22 @@ function build(environment: Environment, exit: (code: number) => void) {
     .showHelpAfterError('(see "fibrpc --help")')
     .addHelpText("after", HELP);
 
-  program.command("serve")
-    .description(
-      "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
-    )
-    .addOption(urlOption())
-    .addOption(passwordFileOption())
-    .addOption(tlsCaOption())
-    .addOption(tlsCertOption())
-    .addOption(tlsKeyOption())
-    .addOption(queueOption())
-    .option(
-      "--max-n <n>",
-      `largest n that is computed (default: ${DEFAULT_MAX_N})`,
-      wholeNumber(0, MAX_MAX_N),
-    )
-    .option("--max-time <time>", "longest computation (default: 30s)", duration)
-    .option(
-      "--workers <count>",
-      "threads for big numbers (default: one per core)",
-      wholeNumber(0, MAX_WORKERS),
-    )
-    .option(
-      "--prefetch <count>",
-      "requests taken before replies are sent (default: 64)",
-      wholeNumber(1, 65_535),
-    )
-    .option(
-      "--max-attempts <count>",
-      "times a request may kill its server (default: 3)",
-      wholeNumber(2, 1_000_000),
-    )
-    .option(
-      "--allow-reply-to <pattern...>",
-      'reply queues that may be used, such as "amq.*" (default: all)',
-    )
-    .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
-    .option(
-      "--exit-on-disconnect",
-      "end with 3 when there is no connection, instead of trying again",
-    )
-    .addOption(
-      new Option(
-        "--queue-type <type>",
-        "how a missing queue is declared (default: transient)",
-      )
-        .choices(QUEUE_TYPES),
-    )
-    .addOption(heartbeatOption())
-    .addOption(logLevelOption("info"))
-    .addOption(logFormatOption())
-    .option("--quiet", "log errors only")
-    .action(async (options) => {
-      await configureLogging(environment, options, "info");
-      warnOfPassword(options.url, (text) => getLogger(["fibrpc", "serve"]).warn(text));
-      const { maxN, workers, prefetch, maxAttempts, queueType } = options;
-      const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
-      const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
-      const { serve } = await import("./serve.ts");
-      exit(
-        await serve(environment, {
-          ...connectOptions(environment, options, "serve"),
-          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, queueType }),
-          ...given({ allowReplyTo, drainTimeoutMs }),
-          exitOnDisconnect: options.exitOnDisconnect ?? false,
-        }),
-      );
-    });
-
-  program.command("call")
-    .description(
-      "Call for each n, in parallel over one connection; print the results in order.",
-    )
-    .addArgument(
-      new Argument(
-        "<n...>",
-        'non-negative integers; "-" reads them from stdin, one per line',
-      ),
-    )
-    .addOption(urlOption())
-    .addOption(passwordFileOption())
-    .addOption(tlsCaOption())
-    .addOption(tlsCertOption())
-    .addOption(tlsKeyOption())
-    .addOption(queueOption())
-    .option(
-      "--timeout <time>",
-      "for each call, such as 5s, 500ms, 1m30s (default: 30s)",
-      duration,
-    )
-    .option(
-      "--connect-timeout <time>",
-      "for the first connection (default: 5s)",
-      duration,
-    )
-    .addOption(
-      new Option("--reply <path>", "how replies come back (default: direct)")
-        .choices(["direct", "queue"] as const),
-    )
-    .option("--require-server", "fail at once when nobody consumes the queue")
-    .addOption(
-      new Option("--output <format>", "how results are printed").choices(
-        OUTPUT_FORMATS,
-      ).default("text" as const),
-    )
-    .addOption(heartbeatOption())
-    .addOption(logLevelOption("error"))
-    .addOption(logFormatOption())
-    .option("--quiet", "tell failures by the exit code only")
-    .action(async (numbers, options) => {
-      await configureLogging(environment, options, "error");
-      if (!options.quiet) {
-        warnOfPassword(
-          options.url,
-          (text) => environment.stderr.write(`fibrpc: warning: ${text}\n`),
-        );
-      }
-      const timeoutMs = options.timeout ??
-        fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
-      const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;
-      const { call } = await import("./call.ts");
-      exit(
-        await call(environment, numbers, {
-          ...connectOptions(environment, options, "call"),
-          ...given({ timeoutMs, connectTimeoutMs, reply, requireServer }),
-          output,
-          quiet: options.quiet ?? false,
-        }),
-      );
-    });
+  program.command("serve").description(
+    "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
+  );
+  program.command("call").description(
+    "Call for each n, in parallel over one connection; print the results in order.",
+  );
+  // Only the one that is meant gets its options, and loads what it needs: that
+  // of both takes longer than a call.
+  program.hook("preSubcommand", async (_, command) => {
+    if (command.name() === "serve") {
+      const { defineServe } = await import("./serve_command.ts");
+      defineServe(command as Command, environment, exit);
+    } else if (command.name() === "call") {
+      const { defineCall } = await import("./call_command.ts");
+      defineCall(command as Command, environment, exit);
+    }
+  });
   return program;
 }

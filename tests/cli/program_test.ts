@@ -102,10 +102,12 @@ const OPTIONS = {
 
 for (const [command, options] of Object.entries(OPTIONS)) {
   Deno.test(`${command} --help: lists every option, on stdout`, async () => {
-    const { code, stdout, stderr } = await new FakeProcess(command, "--help").run();
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-    const listed = stdout.matchAll(/^ +(?:-\w, )?(--\S+(?: <[^>]+>)?)/gm);
-    assertEquals([...listed].map(([, option]) => option), options);
+    for (const args of [[command, "--help"], ["help", command]]) {
+      const { code, stdout, stderr } = await new FakeProcess(...args).run();
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      const listed = stdout.matchAll(/^ +(?:-\w, )?(--\S+(?: <[^>]+>)?)/gm);
+      assertEquals([...listed].map(([, option]) => option), options);
+    }
   });
 }
 

@@ -1,0 +1,78 @@
+/**
+ * `fibrpc call`: its arguments and options, and what they mean to the client.
+ *
+ * @module
+ */
+import { Argument, type Command, Option } from "@commander-js/extra-typings";
+import { call } from "./call.ts";
+import {
+  addConnectOptions,
+  connectOptions,
+  fromEnvironment,
+  given,
+  heartbeatOption,
+  warnOfPassword,
+} from "./connect_options.ts";
+import type { Environment } from "./environment.ts";
+import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
+import { OUTPUT_FORMATS } from "./result_writer.ts";
+import { duration } from "./values.ts";
+
+/** Gives `command` its arguments and options, and what to do with them; `exit` is told the exit code. */
+export function defineCall(
+  command: Command,
+  environment: Environment,
+  exit: (code: number) => void,
+): void {
+  addConnectOptions(command)
+    .addArgument(
+      new Argument(
+        "<n...>",
+        'non-negative integers; "-" reads them from stdin, one per line',
+      ),
+    )
+    .option(
+      "--timeout <time>",
+      "for each call, such as 5s, 500ms, 1m30s (default: 30s)",
+      duration,
+    )
+    .option(
+      "--connect-timeout <time>",
+      "for the first connection (default: 5s)",
+      duration,
+    )
+    .addOption(
+      new Option("--reply <path>", "how replies come back (default: direct)")
+        .choices(["direct", "queue"] as const),
+    )
+    .option("--require-server", "fail at once when nobody consumes the queue")
+    .addOption(
+      new Option("--output <format>", "how results are printed").choices(
+        OUTPUT_FORMATS,
+      ).default("text" as const),
+    )
+    .addOption(heartbeatOption())
+    .addOption(logLevelOption("error"))
+    .addOption(logFormatOption())
+    .option("--quiet", "tell failures by the exit code only")
+    .action(async (numbers, options) => {
+      configureLogging(environment, options, "error");
+      if (!options.quiet) {
+        warnOfPassword(
+          options.url,
+          (text) => environment.stderr.write(`fibrpc: warning: ${text}\n`),
+        );
+      }
+      const timeoutMs = options.timeout ??
+        fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
+      const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;
+      exit(
+        await call(environment, numbers, {
+          ...connectOptions(environment, options, "call"),
+          ...given({ timeoutMs, connectTimeoutMs, reply, requireServer }),
+          output,
+          quiet: options.quiet ?? false,
+        }),
+      );
+    });
+}

@@ -1,0 +1,85 @@
+/**
+ * `fibrpc serve`: its options, and what they mean to the server.
+ *
+ * @module
+ */
+import { type Command, Option } from "@commander-js/extra-typings";
+import { getLogger } from "@logtape/logtape";
+import { QUEUE_TYPES } from "../amqp/queue.ts";
+import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/limits.ts";
+import {
+  addConnectOptions,
+  connectOptions,
+  given,
+  heartbeatOption,
+  warnOfPassword,
+} from "./connect_options.ts";
+import type { Environment } from "./environment.ts";
+import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
+import { serve } from "./serve.ts";
+import { duration, matcher, wholeNumber } from "./values.ts";
+
+/** Gives `command` its options, and what to do with them; `exit` is told the exit code. */
+export function defineServe(
+  command: Command,
+  environment: Environment,
+  exit: (code: number) => void,
+): void {
+  addConnectOptions(command)
+    .option(
+      "--max-n <n>",
+      `largest n that is computed (default: ${DEFAULT_MAX_N})`,
+      wholeNumber(0, MAX_MAX_N),
+    )
+    .option("--max-time <time>", "longest computation (default: 30s)", duration)
+    .option(
+      "--workers <count>",
+      "threads for big numbers (default: one per core)",
+      wholeNumber(0, MAX_WORKERS),
+    )
+    .option(
+      "--prefetch <count>",
+      "requests taken before replies are sent (default: 64)",
+      wholeNumber(1, 65_535),
+    )
+    .option(
+      "--max-attempts <count>",
+      "times a request may kill its server (default: 3)",
+      wholeNumber(2, 1_000_000),
+    )
+    .option(
+      "--allow-reply-to <pattern...>",
+      'reply queues that may be used, such as "amq.*" (default: all)',
+    )
+    .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
+    .option(
+      "--exit-on-disconnect",
+      "end with 3 when there is no connection, instead of trying again",
+    )
+    .addOption(
+      new Option(
+        "--queue-type <type>",
+        "how a missing queue is declared (default: transient)",
+      )
+        .choices(QUEUE_TYPES),
+    )
+    .addOption(heartbeatOption())
+    .addOption(logLevelOption("info"))
+    .addOption(logFormatOption())
+    .option("--quiet", "log errors only")
+    .action(async (options) => {
+      configureLogging(environment, options, "info");
+      warnOfPassword(options.url, (text) => getLogger(["fibrpc", "serve"]).warn(text));
+      const { maxN, workers, prefetch, maxAttempts, queueType } = options;
+      const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
+      const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
+      exit(
+        await serve(environment, {
+          ...connectOptions(environment, options, "serve"),
+          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, queueType }),
+          ...given({ allowReplyTo, drainTimeoutMs }),
+          exitOnDisconnect: options.exitOnDisconnect ?? false,
+        }),
+      );
+    });
+}
