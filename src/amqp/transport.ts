@@ -20,7 +20,7 @@ import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./addresses.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
+import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { type AMQPView, FrameReader } from "./frames/frame_reader.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
@@ -95,7 +95,10 @@ export class Transport extends AMQPBaseClient {
   readonly #address: string;
   readonly #tls: TlsOptions | undefined;
   readonly #liveness: Liveness;
-  readonly #reader = new FrameReader((frame) => this.parseFrames(frame));
+  readonly #reader = new FrameReader({
+    frames: (view) => this.parseFrames(view),
+    isPlain: isPlainDelivery,
+  });
   readonly #batch = new WriteBatch((bytes) => this.#write(bytes));
   readonly #abandoned = new AbortController();
   readonly #settleGone: (reason: Error) => void;
@@ -293,7 +296,7 @@ export class Transport extends AMQPBaseClient {
     this.#settleGone(reason);
   }
 
-  /** The library calls this with one whole frame at a time. */
+  /** Takes a whole frame, or several of plain deliveries. */
   protected override parseFrames(view: AMQPView): void {
     const frame = withoutClusterId(view) ?? view;
     try {

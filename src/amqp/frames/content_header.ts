@@ -8,9 +8,14 @@
 import { AMQPView } from "./frame_reader.ts";
 
 /** AMQP 0-9-1, section 4.2.3. */
-const FRAME_TYPE_HEADER = 2;
+const FRAME_TYPE = { METHOD: 1, HEADER: 2, BODY: 3 } as const;
 const FRAME_OVERHEAD = 8;
 const SIZE_OFFSET = 3;
+
+/** AMQP 0-9-1, section 1.8.3.13: `basic.deliver`, and where a frame says so. */
+const BASIC = 60;
+const DELIVER = 60;
+const METHOD_OFFSET = 7;
 
 /** Where the property flags are, and the properties begin. */
 const FLAGS_OFFSET = 19;
@@ -20,6 +25,7 @@ const PROPERTIES_OFFSET = FLAGS_OFFSET + 2;
 const FIRST_FLAG = 0x8000;
 const HEADERS_INDEX = 2;
 const CLUSTER_ID_INDEX = 13;
+const DOUBTFUL_FLAGS = FIRST_FLAG >> HEADERS_INDEX | FIRST_FLAG >> CLUSTER_ID_INDEX;
 
 /** How long each property up to the cluster id is: after its own length, or in bytes. */
 const SIZES = [
@@ -38,6 +44,23 @@ const SIZES = [
   "short", // app id
   "short", // cluster id
 ] as const;
+
+/** Whether the frame at an offset is of a delivery, and nothing in it can mislead the library. */
+export function isPlainDelivery(bytes: Uint8Array, at: number): boolean {
+  switch (bytes[at]) {
+    case FRAME_TYPE.METHOD:
+      return shortAt(bytes, at + METHOD_OFFSET) === BASIC &&
+        shortAt(bytes, at + METHOD_OFFSET + 2) === DELIVER;
+    case FRAME_TYPE.HEADER:
+      return (shortAt(bytes, at + FLAGS_OFFSET) & DOUBTFUL_FLAGS) === 0;
+    default:
+      return bytes[at] === FRAME_TYPE.BODY;
+  }
+}
+
+function shortAt(bytes: Uint8Array, at: number): number {
+  return bytes[at]! << 8 | bytes[at + 1]!;
+}
 
 /**
  * A copy of a content header frame without its headers table: what can be
@@ -61,7 +84,7 @@ export function withoutClusterId(view: AMQPView): AMQPView | undefined {
 }
 
 function without(view: AMQPView, index: number): AMQPView | undefined {
-  if (view.getUint8(0) !== FRAME_TYPE_HEADER) return undefined;
+  if (view.getUint8(0) !== FRAME_TYPE.HEADER) return undefined;
   const flags = view.getUint16(FLAGS_OFFSET);
   const flag = FIRST_FLAG >> index;
   if ((flags & flag) === 0) return undefined;

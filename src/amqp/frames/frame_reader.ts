@@ -12,32 +12,54 @@ const START_BYTES = 7;
 const END_BYTES = 1;
 const SIZE_OFFSET = 3;
 
-/** Cuts one connection's bytes. */
+/** What a {@linkcode FrameReader} finds; the bytes may be overwritten after the call. */
+export interface FrameEvents {
+  /** One whole frame, or several in a row that are all plain. */
+  readonly frames: (view: AMQPView) => void;
+  /** Whether the frame at an offset can be told of together with others. */
+  readonly isPlain: (bytes: Uint8Array, at: number) => boolean;
+}
+
+/**
+ * Cuts one connection's bytes. Frames that came together are told of together
+ * where they may be: a view for each takes a tenth of the time of both ends
+ * with many calls in flight.
+ */
 export class FrameReader {
-  readonly #onFrame: (frame: AMQPView) => void;
+  readonly #events: FrameEvents;
   /** The beginning of a frame whose rest has not come yet; its first `#kept` bytes count. */
   #partial = new Uint8Array(START_BYTES);
   #kept = 0;
 
-  /** @param onFrame Takes one whole frame; its bytes may be overwritten after the call. */
-  constructor(onFrame: (frame: AMQPView) => void) {
-    this.#onFrame = onFrame;
+  /** @param events Takes what is found. */
+  constructor(events: FrameEvents) {
+    this.#events = events;
   }
 
   /**
    * Takes the next bytes.
    *
-   * @throws What `onFrame` throws. Then the rest is lost.
+   * @throws What `frames` throws. Then the rest is lost.
    */
   push(bytes: Uint8Array): void {
     let at = this.#kept === 0 ? 0 : this.#complete(bytes);
+    let told = at;
     while (at + START_BYTES <= bytes.length) {
-      const size = frameBytes(bytes, at);
-      if (at + size > bytes.length) break;
-      this.#onFrame(new AMQPView(bytes.buffer, bytes.byteOffset + at, size));
-      at += size;
+      const end = at + frameBytes(bytes, at);
+      if (end > bytes.length) break;
+      if (!this.#events.isPlain(bytes, at)) {
+        this.#tell(bytes, told, at);
+        this.#tell(bytes, at, end);
+        told = end;
+      }
+      at = end;
     }
+    this.#tell(bytes, told, at);
     if (at < bytes.length) this.#keep(bytes, at, Infinity);
+  }
+
+  #tell({ buffer, byteOffset }: Uint8Array, start: number, end: number): void {
+    if (end > start) this.#events.frames(new AMQPView(buffer, byteOffset + start, end - start));
   }
 
   /** @returns How many of `bytes` belong to the frame that was begun. */
@@ -48,7 +70,7 @@ export class FrameReader {
     taken += this.#keep(bytes, taken, size);
     if (this.#kept < size) return taken;
     this.#kept = 0;
-    this.#onFrame(new AMQPView(this.#partial.buffer, 0, size));
+    this.#tell(this.#partial, 0, size);
     return taken;
   }
 

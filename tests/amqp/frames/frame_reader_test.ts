@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { FrameReader } from "../../../src/amqp/frames/frame_reader.ts";
 
@@ -14,6 +14,19 @@ function frame(type: number, channel: number, payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** The frames that bytes consist of. */
+function split(bytes: Uint8Array): Uint8Array[] {
+  const found = [];
+  for (let at = 0; at < bytes.length;) {
+    const size = 8 + new DataView(bytes.buffer).getUint32(at + 3);
+    found.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return found;
+}
+
+const isPlain = (bytes: Uint8Array, at: number) => bytes[at]! % 2 === 0;
+
 const frames = fc.array(
   fc.tuple(fc.nat(255), fc.nat(65_535), fc.uint8Array({ maxLength: 400 })),
   { maxLength: 20 },
@@ -24,9 +37,14 @@ Deno.test("FrameReader: whole frames come out, however the bytes come in", () =>
     const sent = parts.map(([type, channel, payload]) => frame(type, channel, payload));
     const all = new Uint8Array(sent.flatMap((bytes) => [...bytes]));
     const got: Uint8Array[] = [];
-    const reader = new FrameReader(({ buffer, byteOffset, byteLength }) =>
-      got.push(new Uint8Array(buffer, byteOffset, byteLength).slice())
-    );
+    const reader = new FrameReader({
+      frames({ buffer, byteOffset, byteLength }) {
+        const told = split(new Uint8Array(buffer, byteOffset, byteLength).slice());
+        assert(told.length === 1 || told.every((bytes) => isPlain(bytes, 0)));
+        got.push(...told);
+      },
+      isPlain,
+    });
     // One buffer for all that is read, as a socket's.
     const read = new Uint8Array(1_000);
     for (let at = 0; at < all.length;) {
@@ -43,8 +61,23 @@ Deno.test("FrameReader: whole frames come out, however the bytes come in", () =>
 Deno.test("FrameReader: a frame of many megabytes, as where the broker sets no limit", () => {
   const large = frame(3, 1, new Uint8Array(20_000_000).fill(7));
   const sizes: number[] = [];
-  const reader = new FrameReader(({ byteLength }) => sizes.push(byteLength));
+  const reader = new FrameReader({
+    frames: ({ byteLength }) => void sizes.push(byteLength),
+    isPlain,
+  });
   for (let at = 0; at < large.length; at += 65_536) reader.push(large.subarray(at, at + 65_536));
   reader.push(frame(8, 0, new Uint8Array()));
   assertEquals(sizes, [large.length, 8]);
+});
+
+Deno.test("FrameReader: plain frames that come together are told of together, others alone", () => {
+  const told: number[] = [];
+  const reader = new FrameReader({
+    frames: ({ buffer, byteOffset, byteLength }) =>
+      void told.push(split(new Uint8Array(buffer, byteOffset, byteLength).slice()).length),
+    isPlain,
+  });
+  const all = [2, 4, 2, 1, 3, 2, 8].flatMap((type) => [...frame(type, 1, new Uint8Array(3))]);
+  reader.push(new Uint8Array(all));
+  assertEquals(told, [3, 1, 1, 2]);
 });
