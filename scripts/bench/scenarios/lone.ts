@@ -36,6 +36,7 @@ export function lone(bench: Bench, peers: Peers): Table[] {
       { key: "p99Ms", title: "99th percentile ms", digits: 3 },
     ],
     rows: [
+      row("fibrpc on Deno, reply: queue", onDeno("fibrpc_client.ts", "--reply=queue"), ours),
       row("fibrpc on Deno", onDeno("fibrpc_client.ts"), ours),
       row("amqplib", peers.node("amqplib_client.js", "--reply=queue"), amqplib),
       row("pika tutorial, its server", pika, peers.tutorial("pika_server.py")),
