@@ -43,7 +43,8 @@ export class BrokerUrl {
     this.tls = url.protocol === "amqps:";
     this.username = decode(text, url.username) || "guest";
     this.#password = url.password === "" ? undefined : decode(text, url.password);
-    this.vhost = decode(text, url.pathname.slice(1)) || "/";
+    // Not `url.pathname`: a URL's path loses what is only "." or "..".
+    this.vhost = decode(text, PATH.exec(text)?.[1] ?? "") || "/";
     const heartbeat = url.searchParams.get("heartbeat");
     if (heartbeat !== null && !/^\d{1,5}$/.test(heartbeat)) {
       throw refused(text, "has a heartbeat that is not a number of seconds");
@@ -92,6 +93,9 @@ export function parseBrokerUrls(
   }
   return urls;
 }
+
+/** RFC 3986, section 3: after the authority, before the query. */
+const PATH = /^[^:]*:\/\/[^/?#]*\/([^?#]*)/;
 
 function parse(text: string): URL {
   try {

@@ -88,11 +88,15 @@ export function withPassword(
   const texts = url ?? DEFAULT_URL;
   parseBrokerUrls(texts); // Refuses them in its own words.
   return splitBrokerUrls(texts).map((text) => {
-    const broker = new URL(text);
+    const [authority] = AUTHORITY.exec(text)!;
+    const broker = new URL(authority);
     if (url === undefined || broker.password === "") broker.password = encodeURIComponent(password);
-    return broker.href;
+    return broker.href + text.slice(authority.length);
   });
 }
+
+/** A URL up to its path. */
+const AUTHORITY = /^[^:]*:\/\/[^/?#]*/;
 
 function read(file: string, option: string): string {
   try {

@@ -32,6 +32,13 @@ Deno.test("BrokerUrl: decodes every part", () => {
   assertEquals(String(url), "[::1]:1234 (vhost a/b)");
 });
 
+Deno.test("BrokerUrl: a virtual host of dots is none of a path's", () => {
+  for (const vhost of [".", "..", "a/../b"]) {
+    const url = new BrokerUrl(`amqp://host/${encodeURIComponent(vhost)}?heartbeat=5`);
+    assertEquals([url.vhost, url.heartbeatSeconds], [vhost, 5]);
+  }
+});
+
 Deno.test("BrokerUrl: any credentials survive encoding", () => {
   const text = fc.string({ unit: "grapheme", minLength: 1 });
   fc.assert(fc.property(text, text, text, (username, password, vhost) => {
