@@ -202,7 +202,7 @@ export class Transport extends AMQPBaseClient {
   get #wasCut(): boolean {
     if (this.#heard) return false;
     const { code, message } = this.#reason as Error & { code?: unknown };
-    return code === "ECONNRESET" || code === "EPIPE" || /ended$|closed$/.test(message);
+    return code === "ECONNRESET" || code === "EPIPE" || /closed$/.test(message);
   }
 
   /** Whether the broker spoke AMQP before the connection failed. */
@@ -251,7 +251,9 @@ export class Transport extends AMQPBaseClient {
     this.#socket = await Promise.race([this.#dial(), lost]);
     if (listenMs > 0) await Promise.race([pause(listenMs, this.#abandoned.signal), lost]);
     this.send(PROTOCOL_HEADER);
+    this.#reader.maxBytes = FRAME_MAX;
     await Promise.race([accepted, lost]);
+    if (this.frameMax === 0) this.#reader.maxBytes = Infinity; // Whatever the broker likes.
     this.#agreedFrameMax = Math.max(this.frameMax, LIBRARY_FRAME_MAX);
     this.frameMax = LIBRARY_FRAME_MAX;
     this.#liveness.start(this.heartbeat * 1000);

@@ -4,6 +4,7 @@
  * @module
  */
 import { Argument, type Command, Option } from "@commander-js/extra-typings";
+import { letAttemptsLinger } from "../amqp/socket/open.ts";
 import { call } from "./call.ts";
 import {
   addConnectOptions,
@@ -56,6 +57,7 @@ export function defineCall(
     .addOption(logFormatOption())
     .option("--quiet", "tell failures by the exit code only")
     .action(async (numbers, options) => {
+      letAttemptsLinger();
       configureLogging(environment, options, "error");
       if (!options.quiet) {
         warnOfPassword(

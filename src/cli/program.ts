@@ -32,8 +32,12 @@ export async function run(environment: Environment): Promise<number> {
 /** `help call` is `call --help`: commander's own would not have loaded its options. */
 function argumentsOf({ args }: Environment): string[] {
   const [first, command, ...others] = args;
-  return first === "help" && command !== undefined ? [command, "--help", ...others] : [...args];
+  const isKnown = command !== undefined && Object.hasOwn(USAGE, command);
+  return first === "help" && isKnown ? [command, "--help", ...others] : [...args];
 }
+
+/** What each command takes, in the list of them. */
+const USAGE: Record<string, string> = { serve: "[options]", call: "[options] <n...>" };
 
 /** What `--help` ends with. */
 const HELP = `
@@ -52,6 +56,9 @@ function build(environment: Environment, exit: (code: number) => void) {
       writeOut: (text) => void environment.stdout.write(text),
       writeErr: (text) => void environment.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
+    })
+    .configureHelp({
+      subcommandTerm: (command) => `${command.name()} ${USAGE[command.name()] ?? "[command]"}`,
     })
     .exitOverride()
     .showHelpAfterError('(see "fibrpc --help")')

@@ -32,7 +32,8 @@ export interface CallOutcome {
 /**
  * So many bytes are written without stdout's stream: opening it takes 2 ms of
  * a one-shot call's 20. An empty pipe holds as many; more could stop the
- * process, heartbeats and all, while the reader is slow.
+ * process, heartbeats and all, while the reader is slow (as these few could in
+ * a pipe that others have filled).
  */
 const MAX_UNSTREAMED_BYTES = 4_096;
 

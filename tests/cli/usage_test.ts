@@ -8,6 +8,7 @@ const fibrpc = new CommandLine("amqp://127.0.0.1:1");
 const USAGE: [string, ...string[]][] = [
   ["no command"],
   ["an unknown command", "frobnicate"],
+  ["help for an unknown command", "help", "constructor"],
   ["an unknown option", "call", "30", "--frobnicate"],
   ["no n", "call"],
   ["a negative n", "call", "-5"],

@@ -30,6 +30,8 @@ export class FrameReader {
   /** The beginning of a frame whose rest has not come yet; its first `#kept` bytes count. */
   #partial = new Uint8Array(START_BYTES);
   #kept = 0;
+  /** The largest frame that is taken, in bytes: a larger one is no frame. */
+  maxBytes = Infinity;
 
   /** @param events Takes what is found. */
   constructor(events: FrameEvents) {
@@ -39,13 +41,13 @@ export class FrameReader {
   /**
    * Takes the next bytes.
    *
-   * @throws What `frames` throws. Then the rest is lost.
+   * @throws What `frames` throws, or for a frame that is too large. Then the rest is lost.
    */
   push(bytes: Uint8Array): void {
     let at = this.#kept === 0 ? 0 : this.#complete(bytes);
     let told = at;
     while (at + START_BYTES <= bytes.length) {
-      const end = at + frameBytes(bytes, at);
+      const end = at + this.#frameBytes(bytes, at);
       if (end > bytes.length) break;
       if (!this.#events.isPlain(bytes, at)) {
         this.#tell(bytes, told, at);
@@ -58,6 +60,12 @@ export class FrameReader {
     if (at < bytes.length) this.#keep(bytes, at, Infinity);
   }
 
+  #frameBytes(bytes: Uint8Array, at: number): number {
+    const size = frameBytes(bytes, at);
+    if (size > this.maxBytes) throw new Error(`a frame of ${size} bytes is too large`);
+    return size;
+  }
+
   #tell({ buffer, byteOffset }: Uint8Array, start: number, end: number): void {
     if (end > start) this.#events.frames(new AMQPView(buffer, byteOffset + start, end - start));
   }
@@ -66,7 +74,7 @@ export class FrameReader {
   #complete(bytes: Uint8Array): number {
     let taken = this.#keep(bytes, 0, START_BYTES);
     if (this.#kept < START_BYTES) return taken;
-    const size = frameBytes(this.#partial, 0);
+    const size = this.#frameBytes(this.#partial, 0);
     taken += this.#keep(bytes, taken, size);
     if (this.#kept < size) return taken;
     this.#kept = 0;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Endpoint, Socket, SocketEvents } from "./socket.ts";
+import { type Endpoint, failure, type Socket, type SocketEvents } from "./socket.ts";
 
 /** What is used of Bun, as its documentation has it. */
 export interface BunSockets {
@@ -49,12 +49,11 @@ export async function bunSocket(
         drain(drained) {
           for (const bytes of waiting.splice(0)) write(drained, bytes);
         },
-        close: (_, error) => events.close(error),
+        close: (_, error) => events.close(error && failure(error, (code) => `read ${code}`)),
       },
     });
   } catch (error) {
-    const { code = "failed" } = error as { code?: string };
-    throw Object.assign(new Error(`connect ${code} ${address}:${port}`), { code });
+    throw failure(error, (code) => `connect ${code} ${address}:${port}`);
   }
   if (signal.aborted) {
     socket.terminate();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Endpoint, Socket, SocketEvents } from "./socket.ts";
+import { type Endpoint, failure, type Socket, type SocketEvents } from "./socket.ts";
 
 /** Read at once at most, in bytes: as much as `node:net` does. */
 const READ_BYTES = 65_536;
@@ -14,11 +14,26 @@ export async function denoSocket(
   events: SocketEvents,
   signal: AbortSignal,
 ): Promise<Socket> {
-  const connection = await Deno.connect({ hostname, port, signal }).catch((error) => {
-    const { code = error.message } = error as { code?: string };
-    throw Object.assign(new Error(`connect ${code} ${hostname}:${port}`), { code });
-  });
-  connection.setNoDelay(true);
+  // A signal of Deno's own makes it forget a connection that was made meanwhile.
+  const giveUp = new AbortController();
+  giveUp.signal.throwIfAborted = () => {};
+  const abort = () => giveUp.abort();
+  signal.addEventListener("abort", abort);
+  let connection: Deno.TcpConn;
+  try {
+    connection = await Deno.connect({ hostname, port, signal: giveUp.signal });
+  } catch (error) {
+    throw failure(error, (code) => `connect ${code} ${hostname}:${port}`);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+  try {
+    signal.throwIfAborted();
+    connection.setNoDelay(true); // Throws on some systems if it is reset already.
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
   let destroyed = false;
   const destroy = () => {
     if (destroyed) return;
@@ -34,7 +49,8 @@ export async function denoSocket(
   };
   let reason: Error | undefined;
   const fail = (error: Error) => {
-    if (!destroyed) reason = error; // Else it is what was under way then.
+    // Once destroyed, it is what was under way then.
+    if (!destroyed) reason = failure(error, (code) => `read ${code}`);
     destroy();
   };
   void read().then(destroy, fail).then(() => events.close(reason));
@@ -57,6 +73,6 @@ function writer(
   };
   return (bytes) => {
     if (isWriting) waiting.push(bytes);
-    else write(bytes).catch(failed);
+    else write(bytes).catch(failed); // Then the rest waits in vain.
   };
 }

@@ -3,8 +3,8 @@
  *
  * `node:net` runs everywhere and is the fallback. But loading it with its
  * streams, and its first connection, take 5 ms of a one-shot call's 20 on
- * Bun, and 10 of 60 on Deno: there the runtime's own sockets are used. Once
- * connected they are as fast as each other. TLS is always `node:tls`: its
+ * Bun, and 10 of 60 on Deno: there the runtime's own sockets are used (on Bun
+ * for calls only). Once connected they are as fast as each other. TLS is always `node:tls`: its
  * errors are the ones that `tls_failure.ts` knows.
  *
  * @module
@@ -14,10 +14,21 @@ import { denoSocket } from "./deno.ts";
 import { nodeSocket } from "./node.ts";
 import type { Endpoint, Socket, SocketEvents } from "./socket.ts";
 
+let attemptsMayLinger = false;
+
+/**
+ * For a process that ends itself when it is done: Bun can't give up one of its
+ * own attempts to connect, and one to a host that doesn't answer would keep a
+ * process alive for two minutes. Until this is called, `node:net` is used there.
+ */
+export function letAttemptsLinger(): void {
+  attemptsMayLinger = true;
+}
+
 /**
  * Connects.
  *
- * @param signal Gives up; the promise rejects, or the socket is closed, some time later.
+ * @param signal Gives up: the promise rejects, and no connection is left.
  */
 export function openSocket(
   to: Endpoint,
@@ -26,7 +37,7 @@ export function openSocket(
 ): Promise<Socket> {
   const { Bun, Deno } = globalThis as { Bun?: BunSockets; Deno?: typeof globalThis.Deno };
   if (to.tls !== undefined) return nodeSocket(to, events, signal);
-  if (Bun !== undefined) return bunSocket(Bun, to, events, signal);
+  if (Bun !== undefined && attemptsMayLinger) return bunSocket(Bun, to, events, signal);
   if (Deno !== undefined) return denoSocket(to, events, signal);
   return nodeSocket(to, events, signal);
 }

@@ -18,7 +18,7 @@ export interface Endpoint {
 export interface SocketEvents {
   /** Bytes came; they may be overwritten after the call. */
   readonly data: (bytes: Uint8Array) => void;
-  /** It is gone, with the reason if it wasn't closed in good order. Called once. */
+  /** It is gone, with the reason if it wasn't closed in good order. Called once for an open one. */
   readonly close: (reason?: Error) => void;
 }
 
@@ -28,4 +28,11 @@ export interface Socket {
   write(bytes: Uint8Array): void;
   /** Ends the connection at once; `close` is told later. */
   destroy(): void;
+}
+
+/** A runtime's error in the words of Node's, if it has a code. */
+export function failure(thrown: unknown, words: (code: string) => string): Error {
+  const { code } = thrown as { code?: string };
+  if (code === undefined) return thrown as Error;
+  return Object.assign(new Error(words(code), { cause: thrown }), { code });
 }

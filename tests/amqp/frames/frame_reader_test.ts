@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { FrameReader } from "../../../src/amqp/frames/frame_reader.ts";
 
@@ -56,6 +56,20 @@ Deno.test("FrameReader: whole frames come out, however the bytes come in", () =>
     }
     assertEquals(got, sent);
   }));
+});
+
+Deno.test("FrameReader: a frame over the limit is none, whether it came whole or in parts", () => {
+  for (const cut of [3, 7, 50, 200]) {
+    const reader = new FrameReader({ frames: () => {}, isPlain });
+    reader.maxBytes = 100;
+    reader.push(frame(1, 0, new Uint8Array(92)));
+    const large = frame(1, 0, new Uint8Array(93));
+    const error = assertThrows(() => {
+      reader.push(large.subarray(0, cut));
+      reader.push(large.subarray(cut));
+    }, Error);
+    assertStringIncludes(error.message, "101 bytes");
+  }
 });
 
 Deno.test("FrameReader: a frame of many megabytes, as where the broker sets no limit", () => {
