@@ -9,7 +9,7 @@ import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../errors.ts";
 import { ComputeThread } from "./compute_thread.ts";
 import type { ComputeResult } from "./compute_worker.ts";
-import { fibonacciDecimal } from "./decimal.ts";
+import { fibonacciDigits } from "./decimal.ts";
 
 const logger = getLogger(["fibrpc", "compute"]);
 
@@ -142,6 +142,11 @@ export class ComputePool implements Disposable {
     } finally {
       signal?.removeEventListener("abort", onAbort!);
     }
+  }
+
+  /** Says that a small call was answered: those under way make room for more of them. */
+  smallCall(): void {
+    for (const thread of this.#busy.keys()) thread.smallCall();
   }
 
   /** Ends all workers and rejects what isn't computed yet with `cancelled`. */
@@ -281,7 +286,7 @@ export class ComputePool implements Disposable {
       if (job === undefined) return;
       this.#queue.delete(job);
       try {
-        job.resolve(new TextEncoder().encode(fibonacciDecimal(job.n)));
+        job.resolve(fibonacciDigits(job.n));
       } catch (error) {
         job.reject(failed(job.n, String(error)));
       }

@@ -5,15 +5,17 @@
  * @module
  */
 import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
 import type { Worker } from "node:worker_threads";
+import { ComputeSignals } from "./compute_signals.ts";
 import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
 
 /**
- * Whether `terminate()` stops a computation. In Deno (2.9) it only closes the
- * worker's ports: what is under way goes on to its end, and takes a processor
- * until then (https://github.com/denoland/deno/pull/35657).
+ * How long a computation that was given up may go on, in milliseconds, before
+ * its worker is. A checkpoint ends it after a fraction of one; what has none
+ * (see `fibonacciDigits`) may be done in that time, and what hangs never is.
  */
-const TERMINATE_STOPS = !globalThis.navigator?.userAgent?.startsWith("Deno/");
+const GIVE_UP_LIMIT_MS = 1000;
 
 /** Not imported: a bundle loads its imports before its first line, and a call needs none of this. */
 const workerThreads = process.getBuiltinModule("node:worker_threads");
@@ -35,6 +37,8 @@ export interface ComputeThreadEvents {
 export class ComputeThread {
   readonly #worker: Worker;
   readonly #events: ComputeThreadEvents;
+  readonly #signals = new ComputeSignals();
+  #giveUpTimer: ReturnType<typeof setTimeout> | undefined;
   #gone = false;
 
   /**
@@ -47,7 +51,7 @@ export class ComputeThread {
    */
   constructor(events: ComputeThreadEvents, module: URL = computeWorkerModule()) {
     this.#events = events;
-    this.#worker = new workerThreads.Worker(module);
+    this.#worker = new workerThreads.Worker(module, { workerData: this.#signals.cells });
     this.#worker
       .on("message", (reply: ComputeReply) => this.#onReply(reply))
       .on("messageerror", (error) => this.#end(error))
@@ -57,26 +61,35 @@ export class ComputeThread {
 
   /** Computes F(n); the last result must have come. */
   run(n: number): void {
+    this.#signals.reset();
     this.#worker.ref();
     this.#worker.postMessage(n);
   }
 
-  /**
-   * Gives up a computation. Either its result still comes, or the worker
-   * goes: whichever takes less of the processor on this runtime.
-   */
+  /** Gives up a computation: its result still comes, whatever it is, or the worker goes. */
   abandon(): void {
-    if (TERMINATE_STOPS) void this.#worker.terminate();
+    this.#signals.giveUp();
+    this.#giveUpTimer = setTimeout(
+      () => this.#end(new Error(`the worker went on for ${GIVE_UP_LIMIT_MS} ms`)),
+      GIVE_UP_LIMIT_MS,
+    );
+  }
+
+  /** Says that there was a small call, for which a computation is to make room. */
+  smallCall(): void {
+    this.#signals.smallCall();
   }
 
   /** Ends the worker, without another word from it. */
   close(): void {
     this.#gone = true;
+    clearTimeout(this.#giveUpTimer);
     void this.#worker.terminate();
   }
 
   #onReply(reply: ComputeReply): void {
     if (this.#gone) return;
+    clearTimeout(this.#giveUpTimer);
     // Deno counts these: one for the constructor and for each run.
     this.#worker.unref();
     if (reply.kind === "ready") this.#events.onReady(this);

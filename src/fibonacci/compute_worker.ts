@@ -7,8 +7,9 @@
  *
  * @module
  */
-import { parentPort } from "node:worker_threads";
-import { fibonacciDecimal } from "./decimal.ts";
+import { parentPort, workerData } from "node:worker_threads";
+import { checkpointOf } from "./compute_signals.ts";
+import { fibonacciDigits } from "./decimal.ts";
 
 /** F(n) in ASCII digits, or why there is none. */
 export type ComputeResult =
@@ -18,10 +19,12 @@ export type ComputeResult =
 /** What a worker sends: once that it listens, then a result for each number. */
 export type ComputeReply = { readonly kind: "ready" } | ComputeResult;
 
+const checkpoint = checkpointOf(workerData);
+
 parentPort?.on("message", (n: number) => {
   let reply: ComputeResult;
   try {
-    reply = { kind: "digits", digits: new TextEncoder().encode(fibonacciDecimal(n)) };
+    reply = { kind: "digits", digits: fibonacciDigits(n, checkpoint) };
   } catch (error) {
     reply = { kind: "failure", reason: String(error) };
   }

@@ -8,11 +8,20 @@
 /** Blocks of up to this many coefficients (64 KiB) are worked on while they are in the cache. */
 const CACHED_BLOCK = 4096;
 
+/** How many roots are made, or fours of coefficients worked on, from one checkpoint to the next. */
+const CHECKPOINT_EVERY = 2048;
+
 /** How many roots are kept between calls, at most: 8 MiB. */
 const MAX_KEPT_ROOTS = 2 ** 19;
 
 let keptRe = Float64Array.of(1);
 let keptIm = Float64Array.of(0);
+
+/**
+ * Called again and again in a long computation, every 0.1 ms or less: where it
+ * may rest, or end by an error.
+ */
+export type Checkpoint = () => void;
 
 /** The coefficients under work, and the roots for them. */
 interface Work {
@@ -20,6 +29,7 @@ interface Work {
   readonly im: Float64Array;
   readonly rootRe: Float64Array;
   readonly rootIm: Float64Array;
+  readonly checkpoint: Checkpoint;
 }
 
 /**
@@ -44,16 +54,22 @@ export function squareLength(count: number): number {
  * @param re The real parts, lowest coefficient first: a
  * {@linkcode squareLength} of them, the upper half zeros.
  * @param im The imaginary parts, likewise.
+ * @param checkpoint Called on the way.
  */
-export function squarePolynomial(re: Float64Array, im: Float64Array): void {
+export function squarePolynomial(
+  re: Float64Array,
+  im: Float64Array,
+  checkpoint: Checkpoint,
+): void {
   const { length } = re;
-  const work = { re, im, ...roots(length / 2) };
+  const work = { re, im, ...roots(length / 2, checkpoint), checkpoint };
   if (length % 3 !== 0) return squareBlock(work, 0, length, 0, 1 / length);
 
   // Three quarters of a transform of 4m: modulo x^2m - 1, its block 0, and
   // modulo x^m - i, its block 2.
   const m = length / 3;
   for (let j = 0; j < m; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     re[2 * m + j] = re[j] - im[m + j];
     im[2 * m + j] = im[j] + re[m + j];
   }
@@ -62,6 +78,7 @@ export function squarePolynomial(re: Float64Array, im: Float64Array): void {
   // With A and C the two squares, the whole one is A + (x^2m - 1) T. Modulo
   // x^m - i that is A - 2T = C, hence T.
   for (let j = 0; j < m; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     const tRe = (re[j] - im[m + j] - re[2 * m + j]) / 2;
     const tIm = (im[j] + re[m + j] - im[2 * m + j]) / 2;
     re[j] -= tRe;
@@ -78,7 +95,10 @@ export function squarePolynomial(re: Float64Array, im: Float64Array): void {
  * r[2b + 1] = i r[2b], and the table of a size begins with that of each
  * smaller one.
  */
-function roots(count: number): { rootRe: Float64Array; rootIm: Float64Array } {
+function roots(
+  count: number,
+  checkpoint: Checkpoint,
+): { rootRe: Float64Array; rootIm: Float64Array } {
   if (keptRe.length >= count) return { rootRe: keptRe, rootIm: keptIm };
   const rootRe = new Float64Array(count);
   const rootIm = new Float64Array(count);
@@ -90,6 +110,7 @@ function roots(count: number): { rootRe: Float64Array; rootIm: Float64Array } {
     for (let b = m; b < 2 * m; b++) turns[b] = turns[b - m] + 1 / m;
   }
   for (let b = keptRe.length; b < count; b++) {
+    if (b % CHECKPOINT_EVERY === 0) checkpoint();
     // Times i rather than the sine of a large angle, which is less exact.
     rootRe[b] = b % 2 ? -rootIm[b - 1] : Math.cos(turns[b] * (Math.PI / 2));
     rootIm[b] = b % 2 ? rootRe[b - 1] : Math.sin(turns[b] * (Math.PI / 2));
@@ -108,13 +129,14 @@ function squareBlock(
 ): void {
   if (length > CACHED_BLOCK) {
     const quarter = length / 4;
-    split(work, start, quarter, b, 1);
+    inPieces(split, work, start, quarter, b);
     for (let k = 0; k < 4; k++) {
       squareBlock(work, start + k * quarter, quarter, 4 * b + k, scale);
     }
-    join(work, start, quarter, b, 1);
+    inPieces(join, work, start, quarter, b);
     return;
   }
+  work.checkpoint();
   let size = length;
   let count = 1;
   for (; size >= 4; size /= 4, count *= 4) {
@@ -129,13 +151,32 @@ function squareBlock(
   }
 }
 
-/** Splits each of `count` blocks from `b` on into four of `m` coefficients. */
+/** Does one large block's {@linkcode split} or {@linkcode join}, with checkpoints. */
+function inPieces(
+  step: typeof split,
+  work: Work,
+  start: number,
+  m: number,
+  b: number,
+): void {
+  const piece = Math.min(m, CHECKPOINT_EVERY);
+  for (let at = start; at < start + m; at += piece) {
+    work.checkpoint();
+    step(work, at, m, b, 1, piece);
+  }
+}
+
+/**
+ * Splits each of `count` blocks from `b` on into four of `m` coefficients, or
+ * only the first `piece` coefficients of each of the four.
+ */
 function split(
   work: Work,
   start: number,
   m: number,
   b: number,
   count: number,
+  piece: number = m,
 ): void {
   const { re, im, rootRe, rootIm } = work;
   for (const end = b + count; b < end; b++, start += 4 * m) {
@@ -143,7 +184,7 @@ function split(
     const sRe = rootRe[b], sIm = rootIm[b];
     const tRe = rootRe[2 * b], tIm = rootIm[2 * b];
     const stRe = sRe * tRe - sIm * tIm, stIm = sRe * tIm + sIm * tRe;
-    for (let j0 = start; j0 < start + m; j0++) {
+    for (let j0 = start; j0 < start + piece; j0++) {
       const j1 = j0 + m, j2 = j1 + m, j3 = j2 + m;
       const aRe = re[j0], aIm = im[j0];
       const bRe = re[j1] * tRe - im[j1] * tIm,
@@ -173,13 +214,14 @@ function join(
   m: number,
   b: number,
   count: number,
+  piece: number = m,
 ): void {
   const { re, im, rootRe, rootIm } = work;
   for (const end = b + count; b < end; b++, start += 4 * m) {
     const sRe = rootRe[b], sIm = rootIm[b];
     const tRe = rootRe[2 * b], tIm = rootIm[2 * b];
     const stRe = sRe * tRe - sIm * tIm, stIm = sRe * tIm + sIm * tRe;
-    for (let j0 = start; j0 < start + m; j0++) {
+    for (let j0 = start; j0 < start + piece; j0++) {
       const j1 = j0 + m, j2 = j1 + m, j3 = j2 + m;
       const pRe = re[j0] + re[j1], pIm = im[j0] + im[j1];
       const uRe = re[j0] - re[j1], uIm = im[j0] - im[j1];

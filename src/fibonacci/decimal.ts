@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { squareLength, squarePolynomial } from "./convolution.ts";
+import { type Checkpoint, squareLength, squarePolynomial } from "./convolution.ts";
 import { fibonacci } from "./fibonacci.ts";
 
 /** From here on, on V8 and JavaScriptCore alike, this is faster than converting a `bigint`. */
@@ -17,9 +17,11 @@ const MIN_DECIMAL_N = 20_000;
  */
 const MAX_DECIMAL_N = 100_000_000;
 
-/** The limbs are of 4 decimal digits. */
-const LIMB_DIGITS = 4;
-const BASE = 10 ** LIMB_DIGITS;
+/** The limbs are of 4 decimal digits, which are 4 bytes in ASCII. */
+const BASE = 10 ** 4;
+
+/** How many limbs are worked on from one checkpoint to the next. */
+const CHECKPOINT_EVERY = 8192;
 
 /** Added and subtracted again, it rounds a double of less than 2^51 to an integer. */
 const ROUND = 1.5 * 2 ** 52;
@@ -35,6 +37,17 @@ interface Pair {
  * The digits of the `n`-th Fibonacci number, the same as
  * `fibonacci(n).toString()`.
  *
+ * @param n A non-negative integer.
+ * @throws `RangeError` as {@linkcode fibonacci} does.
+ */
+export function fibonacciDecimal(n: number): string {
+  if (n < MIN_DECIMAL_N) return fibonacci(n).toString();
+  return new TextDecoder().decode(fibonacciDigits(n));
+}
+
+/**
+ * The digits of the `n`-th Fibonacci number, in ASCII.
+ *
  * Most of the time for a large `n` would go into the conversion from binary,
  * so the number is calculated in decimal from the start. Its multiplications
  * are done in floating point, with errors that rounding takes away; all the
@@ -42,34 +55,40 @@ interface Pair {
  * taken from the `bigint` if it differs.
  *
  * @param n A non-negative integer.
+ * @param checkpoint Called on the way, but for an `n` below 20,000 or over
+ * 10^8. What it throws ends the calculation.
  * @throws `RangeError` as {@linkcode fibonacci} does.
  */
-export function fibonacciDecimal(n: number): string {
+export function fibonacciDigits(
+  n: number,
+  checkpoint: Checkpoint = () => {},
+): Uint8Array<ArrayBuffer> {
   if (n >= MIN_DECIMAL_N && n <= MAX_DECIMAL_N && Number.isInteger(n)) {
-    const limbs = fibonacciLimbs(n);
-    if (isCongruent(limbs, n)) return toText(limbs);
+    const limbs = fibonacciLimbs(n, checkpoint);
+    if (isCongruent(limbs, n, checkpoint)) return toAscii(limbs, checkpoint);
   }
-  return fibonacci(n).toString();
+  return new TextEncoder().encode(fibonacci(n).toString());
 }
 
 /** The limbs of F(n), 0 to BASE - 1, lowest first. */
-function fibonacciLimbs(n: number): Float64Array {
+function fibonacciLimbs(n: number, checkpoint: Checkpoint): Float64Array {
   // The indices on the way are n's leading bits, from 4 bits on.
   let shift = 28 - Math.clz32(n);
   let pair = firstPair(n >> shift);
   while (--shift > 0) {
-    pair = double(pair);
-    if (n >> shift & 1) pair = next(pair);
+    pair = double(pair, checkpoint);
+    if (n >> shift & 1) pair = next(pair, checkpoint);
     pair = trim(pair);
   }
   // The last bit needs one product only:
   //   F(2k) = F(k) L(k),  F(2k + 1) = F(k + 1) L(k) - (-1)^k
   const { k, f, l } = pair;
   const odd = n % 2 === 1;
-  const { im } = square(odd ? next(pair).f : f, l, 1);
+  const { im } = square(odd ? next(pair, checkpoint).f : f, l, 1, checkpoint);
   const limbs = im.subarray(0, 2 * l.length);
   let carry = odd ? -sign(k) : 0;
   for (let j = 0; j < limbs.length; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     const value = round(limbs[j] / 2) + carry;
     carry = Math.floor(value / BASE);
     limbs[j] = value - carry * BASE;
@@ -85,16 +104,17 @@ function firstPair(k: number): Pair {
 }
 
 /** F(2k) and L(2k) from F(k) and L(k). */
-function double({ k, f, l }: Pair): Pair {
+function double({ k, f, l }: Pair, checkpoint: Checkpoint): Pair {
   // One complex square gives both. With s = (-1)^k and L^2 = 5 F^2 + 4 s:
   //   (2F + iL)^2 = 4 F^2 - L^2 + 4i F L = -F^2 - 4 s + 4i F(2k)
   //   L(2k) = L^2 - 2 s = 5 F^2 + 2 s
-  const { re, im } = square(f, l, 2);
+  const { re, im } = square(f, l, 2, checkpoint);
   const newF = im.subarray(0, 2 * l.length);
   const newL = re.subarray(0, 2 * l.length);
   let carryF = 0;
   let carryL = -18 * sign(k);
   for (let j = 0; j < newL.length; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     const valueF = round(newF[j] / 4) + carryF;
     const valueL = -5 * round(newL[j]) + carryL;
     carryF = round(valueF / BASE);
@@ -106,11 +126,12 @@ function double({ k, f, l }: Pair): Pair {
 }
 
 /** F(k + 1) = (F(k) + L(k)) / 2 and L(k + 1) = F(k + 1) + 2 F(k). */
-function next({ k, f, l }: Pair): Pair {
+function next({ k, f, l }: Pair, checkpoint: Checkpoint): Pair {
   const newF = new Float64Array(f.length);
   const newL = new Float64Array(f.length);
   let rest = 0;
   for (let j = f.length - 1; j >= 0; j--) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     const twice = f[j] + l[j] + rest * BASE;
     newF[j] = Math.floor(twice / 2);
     rest = twice - 2 * newF[j];
@@ -118,6 +139,7 @@ function next({ k, f, l }: Pair): Pair {
   let carryF = 0;
   let carryL = 0;
   for (let j = 0; j < f.length; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     const valueF = newF[j] + carryF;
     const valueL = newF[j] + 2 * f[j] + carryL;
     carryF = round(valueF / BASE);
@@ -133,13 +155,14 @@ function square(
   f: Float64Array,
   l: Float64Array,
   scale: number,
+  checkpoint: Checkpoint,
 ): { re: Float64Array; im: Float64Array } {
   const length = squareLength(2 * l.length - 1);
   const re = new Float64Array(length);
   const im = new Float64Array(length);
   for (let j = 0; j < f.length; j++) re[j] = scale * f[j];
   im.set(l);
-  squarePolynomial(re, im);
+  squarePolynomial(re, im, checkpoint);
   return { re, im };
 }
 
@@ -164,10 +187,11 @@ function sign(k: number): number {
 }
 
 /** Whether the limbs are F(n) modulo BASE - 1 and BASE + 1. */
-function isCongruent(limbs: Float64Array, n: number): boolean {
+function isCongruent(limbs: Float64Array, n: number, checkpoint: Checkpoint): boolean {
   let sum = 0;
   let alternating = 0;
   for (let j = 0; j < limbs.length; j++) {
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
     sum += limbs[j];
     alternating += j % 2 ? -limbs[j] : limbs[j];
   }
@@ -187,17 +211,27 @@ function fibonacciModulo(n: number, modulus: number): number {
   return a;
 }
 
-function toText(limbs: Float64Array): string {
-  const ascii = new Uint8Array(limbs.length * LIMB_DIGITS);
-  let at = ascii.length;
+/** The four digits of each limb, as the bytes of one word. Made by the first that needs it. */
+let limbWords: Uint32Array | undefined;
+
+function toAscii(limbs: Float64Array, checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  limbWords ??= makeLimbWords();
+  const words = new Uint32Array(limbs.length);
   for (let j = 0; j < limbs.length; j++) {
-    let limb = limbs[j] | 0;
-    for (let digit = 0; digit < LIMB_DIGITS; digit++) {
-      ascii[--at] = 48 + limb % 10;
-      limb = limb / 10 | 0;
+    if (j % CHECKPOINT_EVERY === 0) checkpoint();
+    words[limbs.length - 1 - j] = limbWords[limbs[j]];
+  }
+  const ascii = new Uint8Array(words.buffer);
+  return ascii.subarray(ascii.findIndex((byte) => byte !== "0".charCodeAt(0)));
+}
+
+function makeLimbWords(): Uint32Array {
+  const words = new Uint32Array(BASE);
+  const ascii = new Uint8Array(words.buffer);
+  for (let limb = 0; limb < BASE; limb++) {
+    for (let digit = 3, rest = limb; digit >= 0; digit--, rest = Math.floor(rest / 10)) {
+      ascii[4 * limb + digit] = 48 + rest % 10;
     }
   }
-  let zeros = 0;
-  while (ascii[zeros] === 48) zeros++;
-  return new TextDecoder().decode(ascii.subarray(zeros));
+  return words;
 }

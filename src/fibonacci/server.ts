@@ -76,8 +76,11 @@ export class FibonacciServer extends RpcServer<number, string | Uint8Array> {
     const pool = new ComputePool({ workers });
     super(
       fibonacciServerCodec(maxN),
-      (n, context) =>
-        n < MIN_POOL_N ? fibonacciDecimal(n) : computeBig(pool, n, context, maxTimeMs),
+      (n, context) => {
+        if (n >= MIN_POOL_N) return computeBig(pool, n, context, maxTimeMs);
+        pool.smallCall();
+        return fibonacciDecimal(n);
+      },
       options,
     );
     this.#pool = pool;

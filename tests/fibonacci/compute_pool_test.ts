@@ -21,15 +21,18 @@ interface Shared {
  * A worker of the test's own.
  *
  * @param compute Its body, with `n`, `wait()` until the test opens the gate,
- * `computations` so far, and `exit()`; it returns a string.
+ * `checkpoint()`, `computations` so far, and `exit()`; it returns a string.
  * @param load What it does before it is ready.
  */
 function workerModule(compute: string, load = ""): Shared & { module: URL } {
   const cells = new Int32Array(new SharedArrayBuffer(12));
   setEnvironmentData("cells", cells);
+  const signals = new URL("../../src/fibonacci/compute_signals.ts", import.meta.url);
   const source = `
-    import { getEnvironmentData, parentPort } from "node:worker_threads";
+    import { getEnvironmentData, parentPort, workerData } from "node:worker_threads";
     import process from "node:process";
+    import { checkpointOf } from ${JSON.stringify(signals.href)};
+    const checkpoint = checkpointOf(workerData);
     const cells = getEnvironmentData("cells");
     const wait = () => Atomics.wait(cells, 2, 0);
     const exit = () => process.exit(1);
@@ -37,8 +40,12 @@ function workerModule(compute: string, load = ""): Shared & { module: URL } {
     ${load}
     parentPort.on("message", (n) => {
       const computations = Atomics.add(cells, 1, 1) + 1;
-      const result = (() => { ${compute} })();
-      parentPort.postMessage({ kind: "digits", digits: new TextEncoder().encode(result) });
+      try {
+        const digits = new TextEncoder().encode((() => { ${compute} })());
+        parentPort.postMessage({ kind: "digits", digits });
+      } catch (error) {
+        parentPort.postMessage({ kind: "failure", reason: String(error) });
+      }
     });
     parentPort.postMessage({ kind: "ready" });
   `;
@@ -138,7 +145,7 @@ Deno.test("ComputePool: what is aborted while it runs rejects at once, and the n
   await waitFor(() => shared.computations === 1, { what: "the first computation" });
   controller.abort();
   await assertCode(first, "cancelled");
-  shared.open(); // Where a worker can't be stopped, it ends some time.
+  shared.open();
   assertEquals(text(await pool.compute(2)), "2");
 });
 
@@ -159,6 +166,23 @@ Deno.test("ComputePool: an abandoned computation keeps its place until it is ove
   shared.open();
   assertEquals(text(await pool.compute(3)), "3");
   assertEquals(pool.workers, 1);
+});
+
+Deno.test("ComputePool: what is given up ends at its next checkpoint, and its worker goes on", async () => {
+  const shared = workerModule("while (n === 1) checkpoint(); return String(n)");
+  using pool = new ComputePool({ workers: 1, module: shared.module });
+  await assertCode(pool.compute(1, { maxTimeMs: 1 }), "resource_exhausted");
+  assertEquals(text(await pool.compute(2)), "2");
+  assertEquals(shared.workers, 1);
+});
+
+Deno.test("ComputePool: a worker that hangs is replaced when its computation is given up", async () => {
+  const shared = workerModule("if (n === 1) wait(); return String(n)");
+  using pool = new ComputePool({ workers: 1, module: shared.module });
+  await assertCode(pool.compute(1, { maxTimeMs: 1 }), "resource_exhausted");
+  assertEquals(text(await pool.compute(2)), "2");
+  assertEquals(shared.workers, 2);
+  shared.open(); // Deno can't end a worker that waits.
 });
 
 Deno.test("ComputePool: the time limit doesn't count the wait for a worker", async () => {

@@ -1,6 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
+import { fibonacciDecimal, fibonacciDigits } from "../../src/fibonacci/decimal.ts";
 import { fibonacci } from "../../src/fibonacci/fibonacci.ts";
 
 /** F(n) without the way out that hides an error in the decimal calculation. */
@@ -70,4 +70,18 @@ Deno.test("fibonacciDecimal() gives the digits that GNU MP gives", async () => {
 Deno.test("fibonacciDecimal() obeys the recurrence in the last digits for n = 10^7 to 10^7 + 2", () => {
   const last = (n: number) => BigInt(withoutBigint(n).slice(-1000));
   assertEquals(last(10_000_002), (last(10_000_001) + last(10_000_000)) % 10n ** 1000n);
+});
+
+Deno.test("fibonacciDigits() ends at any checkpoint that throws", () => {
+  let count = 0;
+  fibonacciDigits(300_000, () => count++);
+  assert(count > 50, `${count} checkpoints`);
+  for (let last = 1; last <= count; last++) {
+    let left = last;
+    const checkpoint = () => {
+      if (--left === 0) throw new Error("enough");
+    };
+    const error = assertThrows(() => fibonacciDigits(300_000, checkpoint), Error);
+    assertEquals(error.message, "enough");
+  }
 });
