@@ -16,10 +16,8 @@ export interface Environment {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where `-` reads from. */
   readonly stdin: AsyncIterable<Uint8Array>;
-  /** Results, and nothing else. */
-  readonly stdout: Writable;
-  /** Writes to stdout without its stream. @returns How many bytes were taken. @throws If none can be. */
-  writeStdout?(bytes: Uint8Array): number;
+  /** Writes results, and nothing else; one write after the other. */
+  writeStdout(bytes: Uint8Array): Promise<void>;
   /** Everything else. */
   readonly stderr: Writable & { readonly isTTY?: boolean };
   /** Calls `listener` for every signal from now on. */

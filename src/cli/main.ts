@@ -5,9 +5,7 @@
  */
 import process from "node:process";
 import { run } from "./program.ts";
-
-/** Its file descriptor. */
-const STDOUT = 1;
+import { writeStdout } from "./stdout.ts";
 
 const exitCode = await run({
   args: process.argv.slice(2),
@@ -16,12 +14,7 @@ const exitCode = await run({
   get stdin() {
     return process.stdin;
   },
-  get stdout() {
-    return process.stdout;
-  },
-  writeStdout: (bytes) =>
-    globalThis.Deno?.stdout.writeSync(bytes) ??
-      process.getBuiltinModule("node:fs").writeSync(STDOUT, bytes),
+  writeStdout,
   get stderr() {
     return process.stderr;
   },

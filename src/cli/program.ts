@@ -12,12 +12,13 @@ import { version } from "./version.ts";
 /** Runs the command line; resolves to the exit code. */
 export async function run(environment: Environment): Promise<number> {
   let exitCode = EXIT_OK;
-  const program = build(environment, (code) => exitCode = code);
+  let help = "";
+  const program = build(environment, (text) => help += text, (code) => exitCode = code);
   try {
     await program.parseAsync(argumentsOf(environment), { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
-      return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+      return error.exitCode === 0 ? await print(environment, help) : EXIT_USAGE;
     }
     if (error instanceof RpcError && error.code === "invalid_argument") {
       environment.stderr.write(`fibrpc: ${error.message}\n`);
@@ -27,6 +28,19 @@ export async function run(environment: Environment): Promise<number> {
     return EXIT_FAILURE;
   }
   return exitCode;
+}
+
+/** Prints what was asked for. */
+async function print(environment: Environment, text: string): Promise<number> {
+  try {
+    await environment.writeStdout(new TextEncoder().encode(text));
+    return EXIT_OK;
+  } catch (error) {
+    const { code, message } = error as Error & { code?: unknown };
+    if (code === "EPIPE") return EXIT_OK; // Its reader has what it wanted.
+    environment.stderr.write(`fibrpc: can't write the help: ${message}\n`);
+    return EXIT_FAILURE;
+  }
 }
 
 /** `help call` is `call --help`: commander's own would not have loaded its options. */
@@ -46,14 +60,18 @@ stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
 Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
 
-function build(environment: Environment, exit: (code: number) => void) {
+function build(
+  environment: Environment,
+  writeOut: (text: string) => void,
+  exit: (code: number) => void,
+) {
   const program = new Command("fibrpc")
     .description(
       "Request/reply over RabbitMQ: Fibonacci numbers from any host, by name of a queue.",
     )
     .version(`fibrpc ${version()}`)
     .configureOutput({
-      writeOut: (text) => void environment.stdout.write(text),
+      writeOut,
       writeErr: (text) => void environment.stderr.write(text),
       outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
     })

@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { once } from "node:events";
-import type { Writable } from "node:stream";
 import type { RpcError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
 
@@ -29,17 +27,12 @@ export interface CallOutcome {
   readonly refusedHere?: boolean;
 }
 
-/**
- * So many bytes are written without stdout's stream: opening it takes 2 ms of
- * a one-shot call's 20. An empty pipe holds as many; more could stop the
- * process, heartbeats and all, while the reader is slow (as these few could in
- * a pipe that others have filled).
- */
-const MAX_UNSTREAMED_BYTES = 4_096;
+/** How many characters wait to be written before no more are taken: a pipe holds as many bytes. */
+const MAX_WAITING = 65_536;
 
 const utf8 = new TextEncoder();
 
-/** Prints outcomes; what one turn of the event loop prints is written as one. */
+/** Prints outcomes; those that come while others are written are written as one. */
 export class ResultWriter {
   /** Resolves when nothing more can be printed. */
   readonly closed: Promise<void>;
@@ -50,10 +43,10 @@ export class ResultWriter {
   readonly #quiet: boolean;
   /** One failure of the connection fails many calls: it is told once. */
   readonly #told = new WeakSet<RpcError>();
-  #buffer: string[] = [];
-  #unstreamed = 0;
-  #stream: Writable | undefined;
-  #written: Promise<void> = Promise.resolve();
+  readonly #lines: string[] = [];
+  /** How many characters are in `#lines` and on their way. */
+  #waiting = 0;
+  #writing: Promise<void> | undefined;
 
   /** Prints to the environment's streams. */
   constructor(environment: Environment, format: OutputFormat, quiet: boolean) {
@@ -79,61 +72,37 @@ export class ResultWriter {
     if (error !== undefined && this.#format === "text") this.#tell(error);
   }
 
-  /** Resolves when stdout takes more; `undefined` if it does now. */
+  /** Resolves when more can be printed; `undefined` if it can now. */
   ready(): Promise<void> | undefined {
-    if (!this.#stream?.writableNeedDrain) return undefined;
-    return Promise.race([this.closed, once(this.#stream, "drain").then(() => {})]);
+    return this.#waiting < MAX_WAITING ? undefined : this.#writing;
   }
 
-  /** Resolves when all that was printed was handed to the system. */
+  /** Resolves when all that was printed was handed to the system, or can't be. */
   async flush(): Promise<void> {
-    this.#writeOut();
-    await Promise.race([this.closed, this.#written]);
+    await this.#writing;
   }
 
   #print(line: string): void {
-    if (this.#buffer.length === 0) queueMicrotask(() => this.#writeOut());
-    this.#buffer.push(line);
+    if (this.#error !== undefined) return;
+    this.#lines.push(line);
+    this.#waiting += line.length + 1;
+    this.#writing ??= this.#writeOut();
   }
 
-  #writeOut(): void {
-    if (this.#buffer.length === 0) return;
-    const bytes = utf8.encode(`${this.#buffer.join("\n")}\n`);
-    this.#buffer = [];
-    const rest = bytes.subarray(this.#writeUnstreamed(bytes));
-    if (rest.length === 0) return;
-    this.#written = new Promise((resolve) => {
-      const done = (error?: Error | null) => {
-        if (error) this.#fail(error);
-        resolve();
-      };
-      try {
-        this.#openStream().write(rest, done);
-      } catch (error) {
-        done(error as Error); // Where stdout is a file, Deno throws.
-      }
-    });
-  }
-
-  /** @returns How many bytes need no stream any more. */
-  #writeUnstreamed(bytes: Uint8Array): number {
-    this.#unstreamed += bytes.length;
-    const { writeStdout } = this.#environment;
-    if (writeStdout === undefined || this.#unstreamed > MAX_UNSTREAMED_BYTES) return 0;
+  async #writeOut(): Promise<void> {
     try {
-      return writeStdout(bytes);
-    } catch {
-      return 0; // Full, or closed: the stream waits, or has the error.
+      await undefined; // What is printed at once is written at once.
+      while (this.#lines.length > 0) {
+        const text = `${this.#lines.splice(0).join("\n")}\n`;
+        await this.#environment.writeStdout(utf8.encode(text));
+        this.#waiting -= text.length;
+      }
+    } catch (error) {
+      this.#waiting = 0;
+      this.#fail(error as Error);
+    } finally {
+      this.#writing = undefined;
     }
-  }
-
-  #openStream(): Writable {
-    this.#unstreamed = Infinity; // What comes later comes after what it has.
-    if (this.#stream === undefined) {
-      this.#stream = this.#environment.stdout;
-      this.#stream.on("error", (error) => this.#fail(error));
-    }
-    return this.#stream;
   }
 
   #fail(error: Error): void {

@@ -16,14 +16,19 @@ const broker = await sharedBroker();
 class FakeProcess implements Environment {
   readonly env: Record<string, string> = { FIBRPC_URL: broker.url };
   readonly stdin = new PassThrough();
-  readonly stdout = new PassThrough({ encoding: "utf8" });
   readonly stderr = new PassThrough({ encoding: "utf8" });
   readonly exits: number[] = [];
   readonly args: readonly string[];
   #listener: (signal: EndSignal) => void = () => {};
+  #stdout = "";
 
   constructor(...args: string[]) {
     this.args = args;
+  }
+
+  writeStdout(bytes: Uint8Array): Promise<void> {
+    this.#stdout += new TextDecoder().decode(bytes);
+    return Promise.resolve();
   }
 
   onSignal(listener: (signal: EndSignal) => void): void {
@@ -41,7 +46,7 @@ class FakeProcess implements Environment {
   /** Runs to the end; gives the exit code and what was written. */
   async run(): Promise<{ code: number; stdout: string; stderr: string }> {
     const code = await run(this);
-    return { code, stdout: this.stdout.read() ?? "", stderr: this.stderr.read() ?? "" };
+    return { code, stdout: this.#stdout, stderr: this.stderr.read() ?? "" };
   }
 }
 
