@@ -99,7 +99,6 @@ Deno.test("layers: only the command line touches the process", async () => {
   // Builtins that aren't always needed, the turn's end, and the process id in a connection's name.
   assertEquals([...new Set(users)].sort(), [
     "src/amqp/tls.ts imports node:process",
-    "src/amqp/transport.ts imports node:process",
     "src/fibonacci/compute_thread.ts imports node:process",
     "src/rpc/options.ts imports node:process",
   ]);

@@ -5,8 +5,6 @@
  */
 import { type Command, Option } from "@commander-js/extra-typings";
 import { InvalidArgumentError } from "commander";
-import { hostname } from "node:os";
-import { pid } from "node:process";
 import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
@@ -65,7 +63,7 @@ export function connectOptions(
   const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
   return {
     ...given({ url, queue, heartbeatSeconds, tls }),
-    name: `fibrpc ${command}@${hostname()}:${pid}`,
+    name: `fibrpc ${command}@${environment.place}`,
   };
 }
 

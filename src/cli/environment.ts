@@ -14,6 +14,8 @@ export interface Environment {
   readonly args: readonly string[];
   /** The environment variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Its host and its number there, `host:pid`. */
+  readonly place: string;
   /** Where `-` reads from. */
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Writes results, and nothing else; one write after the other. */

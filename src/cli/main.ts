@@ -3,25 +3,7 @@
  *
  * @module
  */
-import process from "node:process";
 import { run } from "./program.ts";
-import { writeStdout } from "./stdout.ts";
+import { thisProcess } from "./this_process.ts";
 
-const exitCode = await run({
-  args: process.argv.slice(2),
-  env: process.env,
-  // Streams are opened when they are used: each takes a millisecond or two.
-  get stdin() {
-    return process.stdin;
-  },
-  writeStdout,
-  get stderr() {
-    return process.stderr;
-  },
-  onSignal(listener) {
-    process.on("SIGINT", listener);
-    process.on("SIGTERM", listener);
-  },
-  exit: (code) => process.exit(code),
-});
-process.exit(exitCode);
+thisProcess.exit(await run(thisProcess));

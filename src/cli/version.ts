@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { versions } from "node:process";
+import process from "node:process";
 import config from "../../deno.json" with { type: "json" };
 
 /** Such as `0.1.0 (deno 2.9.6)`. */
 export function version(): string {
-  const base = (["bun", "deno", "node"] as const).find((name) => versions[name] !== undefined);
+  const versions: { readonly [base: string]: string | undefined } = globalThis.Deno?.version ??
+    process.versions;
+  const base = ["bun", "deno", "node"].find((name) => versions[name] !== undefined);
   return `${config.version} (${base} ${versions[base!]})`;
 }

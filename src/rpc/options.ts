@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { pid } from "node:process";
+import process from "node:process";
 import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
 import type { ConnectionStateChange } from "../amqp/connection.ts";
 import type { TlsOptions } from "../amqp/transport.ts";
@@ -78,7 +78,7 @@ export function resolveConnectOptions(
     url = DEFAULT_URL,
     queue = DEFAULT_QUEUE,
     heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS,
-    name = `fibrpc ${role}:${pid}`,
+    name = `fibrpc ${role}:${process.pid}`,
     tls,
     onStateChange,
   } = options;
