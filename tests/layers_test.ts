@@ -96,7 +96,7 @@ Deno.test("layers: only the command line touches the process", async () => {
   const users = edges(await modules())
     .filter(([from, to]) => /^node:(os|process|fs|child_process)/.test(to) && place(from) !== "cli")
     .map(([from, to]) => `${from.slice(root.length)} imports ${to}`);
-  // Builtins that aren't always needed, the turn's end, and the process id in a connection's name.
+  // Builtins that aren't always needed, and the process id in a connection's name.
   assertEquals([...new Set(users)].sort(), [
     "src/amqp/tls.ts imports node:process",
     "src/fibonacci/compute_thread.ts imports node:process",

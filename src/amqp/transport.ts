@@ -240,8 +240,16 @@ export class Transport extends AMQPBaseClient {
     const channel = this.channels[id];
     if (channel === undefined) throw this.#reason ?? new Error("too many channels");
     channel.onerror = () => {};
-    await SENT; // A microtask later the library has sent it, and not before.
+    await this.requested(channel);
     return channel;
+  }
+
+  /**
+   * Resolves when what was asked of the channel last is among the turn's
+   * frames, some promises later: what is published then comes after it.
+   */
+  async requested(channel: AMQPChannel): Promise<void> {
+    await channel["rpcQueue"];
   }
 
   /** @ignore */

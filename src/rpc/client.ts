@@ -230,7 +230,21 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     this.#session = session;
     this.#limit.startOn(transport);
     session.ended.then((reason) => this.#onSessionEnd(session, reason));
+    this.#sendAhead(session);
+    await session.confirmed;
     return session;
+  }
+
+  /**
+   * Sends what may be sent twice without waiting for the broker's word on the
+   * session, which is a round trip of a lone call's five. If the broker refuses
+   * the session, it never sees them; if the connection breaks, it may have.
+   */
+  #sendAhead(session: ReplySession): void {
+    if (this.#options.requireServer || session.transport.blocked !== undefined) return;
+    for (const call of this.#pending.values()) {
+      if (call.options.idempotent) this.#publish(call, session);
+    }
   }
 
   /** Replies to what was sent on it can't come any more. */

@@ -11,6 +11,8 @@ import type { ReplyPath } from "./client_options.ts";
 
 /** One channel for requests and their replies; a new one after each loss. */
 export interface ReplySession extends Session {
+  /** Settles when the broker has said that replies can come, or that they can't. */
+  readonly confirmed: Promise<unknown>;
   /** The connection it is on. */
   readonly transport: Transport;
   /** The channel: requests must go out on it where replies are direct. */
@@ -20,7 +22,8 @@ export interface ReplySession extends Session {
 }
 
 /**
- * Opens the channel and consumes replies.
+ * Opens the channel and consumes replies. A request can be sent at once: it
+ * comes to the broker after what opens the session.
  *
  * @param transport The connection.
  * @param path How replies come back.
@@ -37,10 +40,11 @@ export async function openReplySession(
   const channel = await transport.openChannel();
   channel.onReturn = onReturn;
   const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
-  const consumer = await channel.basicConsume(replyTo, { noAck: true }, onReply);
-  const ended = consumer.wait()
+  const confirmed = channel.basicConsume(replyTo, { noAck: true }, onReply);
+  const ended = confirmed.then((consumer) => consumer.wait())
     .then(() => new Error("the reply consumer ended"), (error: Error) => error);
-  return { transport, channel, replyTo, ended };
+  await transport.requested(channel);
+  return { transport, channel, replyTo, confirmed, ended };
 }
 
 async function declareReplyQueue(channel: AMQPChannel): Promise<string> {

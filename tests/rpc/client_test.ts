@@ -5,6 +5,8 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { once } from "node:events";
+import net from "node:net";
 import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { FibonacciServer } from "../../src/fibonacci/server.ts";
@@ -47,6 +49,47 @@ for (const reply of ["direct", "queue"] as const) {
     assertEquals(client.stats.responses, 1000);
   });
 }
+
+/**
+ * A way to the broker on which the broker's words end with connection.open-ok,
+ * class 10, method 41.
+ */
+async function deafWay(): Promise<{ url: string } & AsyncDisposable> {
+  const { hostname, port } = new URL(broker.url);
+  const sockets: net.Socket[] = [];
+  const listener = net.createServer((near) => {
+    const far = net.connect(Number(port), hostname);
+    sockets.push(near.on("error", () => {}), far.on("error", () => {}));
+    near.pipe(far);
+    let open = false;
+    far.on("data", (bytes: Uint8Array) => {
+      if (!open) near.write(bytes);
+      open ||= bytes[8] === 10 && bytes[10] === 41;
+    });
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  return {
+    url: `amqp://127.0.0.1:${(listener.address() as net.AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => listener.close(resolve));
+    },
+  };
+}
+
+Deno.test("RpcClient: the first request doesn't wait for the broker's word on its channel", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  await using way = await deafWay();
+  await using client = newClient({ url: way.url, queue });
+  const result = assertRejects(() => client.call("30", { timeoutMs: 60_000 }), RpcError);
+  await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
+  assertEquals(client.state, "connecting");
+  await client.close();
+  assertEquals((await result).code, "cancelled");
+});
 
 Deno.test("RpcClient: the request is the one that the contract fixes", async () => {
   await using peer = await RawChannel.open(broker.url);
