@@ -9,13 +9,61 @@ import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { version } from "./version.ts";
 
+/** What `--help` ends with. */
+const HELP = `
+Environment: FIBRPC_URL, AMQP_URL, FIBRPC_PASSWORD_FILE, FIBRPC_QUEUE, FIBRPC_TIMEOUT
+stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
+Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
+3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
+
+/** One of the commands. */
+interface Entry {
+  readonly usage: string;
+  readonly description: string;
+  /** Gets what gives it its options, and does it. */
+  load(): Promise<
+    (command: Command, environment: Environment, exit: (code: number) => void) => void
+  >;
+}
+
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  serve: {
+    usage: "[options]",
+    description: "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
+    load: async () => (await import("./serve_command.ts")).defineServe,
+  },
+  call: {
+    usage: "[options] <n...>",
+    description: "Call for each n, in parallel over one connection; print the results in order.",
+    load: async () => (await import("./call_command.ts")).defineCall,
+  },
+};
+
 /** Runs the command line; resolves to the exit code. */
 export async function run(environment: Environment): Promise<number> {
   let exitCode = EXIT_OK;
   let help = "";
-  const program = build(environment, (text) => help += text, (code) => exitCode = code);
+  const newCommand = (name: string) =>
+    new Command(name)
+      .configureOutput({
+        writeOut: (text) => help += text,
+        writeErr: (text) => void environment.stderr.write(text),
+        outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
+      })
+      .exitOverride()
+      .showHelpAfterError('(see "fibrpc --help")');
+  const { name, args } = commandOf(environment);
   try {
-    await program.parseAsync(argumentsOf(environment), { from: "user" });
+    // Only the one that is meant is made, and loads what it needs: all of them
+    // take longer than a call.
+    if (name === undefined) {
+      await addList(newCommand("fibrpc")).parseAsync(args, { from: "user" });
+    } else {
+      const { description, load } = COMMANDS[name]!;
+      const command = newCommand(`fibrpc ${name}`).description(description);
+      (await load())(command, environment, (code) => exitCode = code);
+      await command.parseAsync(args, { from: "user" });
+    }
   } catch (error) {
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? await print(environment, help) : EXIT_USAGE;
@@ -30,6 +78,32 @@ export async function run(environment: Environment): Promise<number> {
   return exitCode;
 }
 
+/** The command that is meant, if it is one, with its arguments; `help call` is `call --help`. */
+function commandOf({ args }: Environment): { name?: string; args: string[] } {
+  const isHelp = args[0] === "help";
+  const [name, ...others] = isHelp ? args.slice(1) : args;
+  if (name === undefined || !Object.hasOwn(COMMANDS, name)) return { args: [...args] };
+  return { name, args: isHelp ? ["--help", ...others] : others };
+}
+
+/** Makes a command the list of all commands. */
+function addList(program: Command): Command {
+  program
+    .description(
+      "Request/reply over RabbitMQ: Fibonacci numbers from any host, by name of a queue.",
+    )
+    .version(`fibrpc ${version()}`)
+    .configureHelp({
+      subcommandTerm: (command) =>
+        `${command.name()} ${COMMANDS[command.name()]?.usage ?? "[command]"}`,
+    })
+    .addHelpText("after", HELP);
+  for (const [name, { description }] of Object.entries(COMMANDS)) {
+    program.command(name).description(description);
+  }
+  return program;
+}
+
 /** Prints what was asked for. */
 async function print(environment: Environment, text: string): Promise<number> {
   try {
@@ -41,63 +115,4 @@ async function print(environment: Environment, text: string): Promise<number> {
     environment.stderr.write(`fibrpc: can't write the help: ${message}\n`);
     return EXIT_FAILURE;
   }
-}
-
-/** `help call` is `call --help`: commander's own would not have loaded its options. */
-function argumentsOf({ args }: Environment): string[] {
-  const [first, command, ...others] = args;
-  const isKnown = command !== undefined && Object.hasOwn(USAGE, command);
-  return first === "help" && isKnown ? [command, "--help", ...others] : [...args];
-}
-
-/** What each command takes, in the list of them. */
-const USAGE: Record<string, string> = { serve: "[options]", call: "[options] <n...>" };
-
-/** What `--help` ends with. */
-const HELP = `
-Environment: FIBRPC_URL, AMQP_URL, FIBRPC_PASSWORD_FILE, FIBRPC_QUEUE, FIBRPC_TIMEOUT
-stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
-Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
-3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
-
-function build(
-  environment: Environment,
-  writeOut: (text: string) => void,
-  exit: (code: number) => void,
-) {
-  const program = new Command("fibrpc")
-    .description(
-      "Request/reply over RabbitMQ: Fibonacci numbers from any host, by name of a queue.",
-    )
-    .version(`fibrpc ${version()}`)
-    .configureOutput({
-      writeOut,
-      writeErr: (text) => void environment.stderr.write(text),
-      outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
-    })
-    .configureHelp({
-      subcommandTerm: (command) => `${command.name()} ${USAGE[command.name()] ?? "[command]"}`,
-    })
-    .exitOverride()
-    .showHelpAfterError('(see "fibrpc --help")')
-    .addHelpText("after", HELP);
-
-  program.command("serve").description(
-    "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
-  );
-  program.command("call").description(
-    "Call for each n, in parallel over one connection; print the results in order.",
-  );
-  // Only the one that is meant gets its options, and loads what it needs: that
-  // of both takes longer than a call.
-  program.hook("preSubcommand", async (_, command) => {
-    if (command.name() === "serve") {
-      const { defineServe } = await import("./serve_command.ts");
-      defineServe(command as Command, environment, exit);
-    } else if (command.name() === "call") {
-      const { defineCall } = await import("./call_command.ts");
-      defineCall(command as Command, environment, exit);
-    }
-  });
-  return program;
 }

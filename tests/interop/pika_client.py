@@ -1,9 +1,11 @@
 """A client in the shape of RabbitMQ's tutorial six, with pika.
 
-Prints the body of the reply, whatever it is.
+Prints the body of the reply, whatever it is. Its time is measured: it imports
+little, and ends without closing, as the tutorial's does.
 """
 
-import argparse
+import getopt
+import sys
 import uuid
 
 import pika
@@ -51,17 +53,12 @@ class Client:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--queue", default="rpc_queue")
-    parser.add_argument("--direct", action="store_true")
-    parser.add_argument("n", type=int, nargs="+")
-    args = parser.parse_args()
+    found, numbers = getopt.gnu_getopt(sys.argv[1:], "", ["url=", "queue=", "direct"])
+    options = {"--queue": "rpc_queue", **dict(found)}
 
-    client = Client(args.url, args.queue, args.direct)
-    for n in args.n:
+    client = Client(options["--url"], options["--queue"], "--direct" in options)
+    for n in numbers:
         print(client.call(n).decode(), flush=True)
-    client.connection.close()
 
 
 main()
