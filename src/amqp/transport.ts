@@ -77,7 +77,7 @@ const MAYBE_TLS = "does this port want TLS? Then the URL must start with amqps:/
  * turn's frames are written. `process.nextTick` would run after the last,
  * writes no larger batches, and takes 9 ms to load on Deno.
  */
-const PROMISES_OF_A_TURN = 16;
+const PROMISES_OF_A_TURN = 8;
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;

@@ -47,10 +47,11 @@ export function configureLogging(
   defaultLevel: LogLevel,
 ): void {
   const lowestLevel = options.quiet ? "error" : options.logLevel ?? defaultLevel;
+  let format: ((record: LogRecord) => string) | undefined;
   const sink = (record: LogRecord) => {
     const { stderr } = environment;
-    const format = options.logFormat ?? (stderr.isTTY ? "text" : "json");
-    stderr.write(format === "json" ? json(record) : text(record));
+    format ??= formatter(options.logFormat ?? (stderr.isTTY ? "text" : "json"));
+    stderr.write(format(record));
   };
   configureSync({
     reset: true,
@@ -66,15 +67,11 @@ export function configureLogging(
   });
 }
 
-const text = getTextFormatter({
-  timestamp: "time",
-  level: "FULL",
-  category: ".",
-  value: "bare",
-});
-
-const jsonLines = getJsonLinesFormatter({ properties: "flatten" });
-
-/** The values in a message as they are: the formatter would put them into quotes. */
-const json = (record: LogRecord) =>
-  jsonLines({ ...record, message: [record.message.map(String).join("")] });
+function formatter(format: typeof LOG_FORMATS[number]): (record: LogRecord) => string {
+  if (format === "text") {
+    return getTextFormatter({ timestamp: "time", level: "FULL", category: ".", value: "bare" });
+  }
+  const json = getJsonLinesFormatter({ properties: "flatten" });
+  // The values in a message as they are: the formatter would put them into quotes.
+  return (record) => json({ ...record, message: [record.message.map(String).join("")] });
+}

@@ -5,8 +5,10 @@
  */
 import { Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
+import { defineCall } from "./call_command.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
+import { defineServe } from "./serve_command.ts";
 import { version } from "./version.ts";
 
 /** What `--help` ends with. */
@@ -20,22 +22,20 @@ Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 interface Entry {
   readonly usage: string;
   readonly description: string;
-  /** Gets what gives it its options, and does it. */
-  load(): Promise<
-    (command: Command, environment: Environment, exit: (code: number) => void) => void
-  >;
+  /** Gives it its options, and what to do with them. */
+  define(command: Command, environment: Environment, exit: (code: number) => void): void;
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
     usage: "[options]",
     description: "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
-    load: async () => (await import("./serve_command.ts")).defineServe,
+    define: defineServe,
   },
   call: {
     usage: "[options] <n...>",
     description: "Call for each n, in parallel over one connection; print the results in order.",
-    load: async () => (await import("./call_command.ts")).defineCall,
+    define: defineCall,
   },
 };
 
@@ -54,14 +54,13 @@ export async function run(environment: Environment): Promise<number> {
       .showHelpAfterError('(see "fibrpc --help")');
   const { name, args } = commandOf(environment);
   try {
-    // Only the one that is meant is made, and loads what it needs: all of them
-    // take longer than a call.
+    // Only the one that is meant is made: all of them take longer than a call.
     if (name === undefined) {
       await addList(newCommand("fibrpc")).parseAsync(args, { from: "user" });
     } else {
-      const { description, load } = COMMANDS[name]!;
+      const { description, define } = COMMANDS[name]!;
       const command = newCommand(`fibrpc ${name}`).description(description);
-      (await load())(command, environment, (code) => exitCode = code);
+      define(command, environment, (code) => exitCode = code);
       await command.parseAsync(args, { from: "user" });
     }
   } catch (error) {

@@ -17,9 +17,6 @@ import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
  */
 const GIVE_UP_LIMIT_MS = 1000;
 
-/** Not imported: a bundle loads its imports before its first line, and a call needs none of this. */
-const workerThreads = process.getBuiltinModule("node:worker_threads");
-
 /** What a {@linkcode ComputeThread} tells its owner. */
 export interface ComputeThreadEvents {
   /** It takes numbers from now on. */
@@ -51,7 +48,9 @@ export class ComputeThread {
    */
   constructor(events: ComputeThreadEvents, module: URL = computeWorkerModule()) {
     this.#events = events;
-    this.#worker = new workerThreads.Worker(module, { workerData: this.#signals.cells });
+    // Not imported: a bundle loads its imports before its first line, and a call needs none of this.
+    const { Worker } = process.getBuiltinModule("node:worker_threads");
+    this.#worker = new Worker(module, { workerData: this.#signals.cells });
     this.#worker
       .on("message", (reply: ComputeReply) => this.#onReply(reply))
       .on("messageerror", (error) => this.#end(error))

@@ -4,14 +4,12 @@
  * @module
  */
 
-/** F(0) to F(127): where doubling starts, and all that most requests need. */
-const FIRST: readonly bigint[] = firstNumbers(128);
+/** F(0) to F(127): where doubling starts, and all that most requests need. Made by the first. */
+let firstNumbers: readonly bigint[] | undefined;
 
-function firstNumbers(count: number): bigint[] {
+function makeFirstNumbers(): bigint[] {
   const numbers = [0n, 1n];
-  while (numbers.length < count) {
-    numbers.push(numbers.at(-1)! + numbers.at(-2)!);
-  }
+  while (numbers.length < 128) numbers.push(numbers.at(-1)! + numbers.at(-2)!);
   return numbers;
 }
 
@@ -30,7 +28,8 @@ export function fibonacci(n: number): bigint {
   if (!Number.isSafeInteger(n) || n < 0) {
     throw new RangeError(`fibonacci(${n}): n is not a non-negative integer`);
   }
-  if (n < FIRST.length) return FIRST[n];
+  const first = firstNumbers ??= makeFirstNumbers();
+  if (n < first.length) return first[n];
 
   // The indices on the way are n's leading bits. From F = F(k) and G = F(k - 1)
   // each further bit takes two squares, which are cheaper than products:
@@ -39,8 +38,8 @@ export function fibonacci(n: number): bigint {
   const bits = n.toString(2);
   let read = 7;
   let k = parseInt(bits.slice(0, read), 2);
-  let f = FIRST[k];
-  let g = FIRST[k - 1];
+  let f = first[k];
+  let g = first[k - 1];
   for (; read < bits.length - 1; read++) {
     const f2 = f * f;
     const g2 = g * g;
