@@ -22,8 +22,8 @@ export interface ReplySession extends Session {
 }
 
 /**
- * Opens the channel and consumes replies. A request can be sent at once: it
- * comes to the broker after what opens the session.
+ * Opens the channel and consumes replies. A request can be sent as soon as it
+ * resolves: where replies are direct, that is before the broker has said a word.
  *
  * @param transport The connection.
  * @param path How replies come back.
@@ -41,9 +41,14 @@ export async function openReplySession(
   channel.onReturn = onReturn;
   const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
   const confirmed = channel.basicConsume(replyTo, { noAck: true }, onReply);
-  const ended = confirmed.then((consumer) => consumer.wait())
-    .then(() => new Error("the reply consumer ended"), (error: Error) => error);
-  await transport.requested(channel);
+  const ended = new Promise<Error>((resolve) => {
+    // By the consumer alone it isn't heard if it comes right behind its confirmation.
+    channel.onerror = (reason) => resolve(new Error(reason));
+    confirmed.then((consumer) => consumer.wait())
+      .then(() => resolve(new Error("the reply consumer ended")), resolve);
+  });
+  // A queue can be refused; its calls are many, and a round trip is little to them.
+  await (path === "direct" ? transport.requested(channel) : confirmed);
   return { transport, channel, replyTo, confirmed, ended };
 }
 
