@@ -373,6 +373,7 @@ export class Transport extends AMQPBaseClient {
 
   /** Writes what this turn has gathered so far. */
   readonly flush = (): void => {
+    this.#promisesUntilFlush ||= 1; // What the hooks send needs no other.
     for (const hook of this.beforeFlush) hook();
     this.#promisesUntilFlush = 0;
     this.#batch.flush();

@@ -231,7 +231,12 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     this.#limit.startOn(transport);
     session.ended.then((reason) => this.#onSessionEnd(session, reason));
     this.#sendAhead(session);
-    await session.confirmed;
+    try {
+      await session.confirmed;
+    } catch (error) {
+      this.#takeBack(session);
+      throw error;
+    }
     return session;
   }
 
@@ -244,6 +249,15 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     if (this.#options.requireServer || session.transport.blocked !== undefined) return;
     for (const call of this.#pending.values()) {
       if (call.options.idempotent) this.#publish(call, session);
+    }
+  }
+
+  /** What was sent on it counts as not sent: that the queue was there isn't known from it. */
+  #takeBack(session: ReplySession): void {
+    for (const call of this.#pending.values()) {
+      if (call.sentOn !== session) continue;
+      call.sentOn = undefined;
+      call.sent -= 1;
     }
   }
 

@@ -51,17 +51,25 @@ for (const reply of ["direct", "queue"] as const) {
 }
 
 /**
- * A way to the broker on which the broker's words end with connection.open-ok,
- * class 10, method 41.
+ * A way to the broker whose first connection goes wrong when it is open
+ * (connection.open-ok, class 10, method 41): the broker isn't heard any more,
+ * or it ends with the next thing that is said to the broker.
  */
-async function deafWay(): Promise<{ url: string } & AsyncDisposable> {
+async function brokenWay(how: "deaf" | "cut"): Promise<{ url: string } & AsyncDisposable> {
   const { hostname, port } = new URL(broker.url);
   const sockets: net.Socket[] = [];
   const listener = net.createServer((near) => {
     const far = net.connect(Number(port), hostname);
     sockets.push(near.on("error", () => {}), far.on("error", () => {}));
-    near.pipe(far);
+    if (sockets.length > 2) {
+      near.pipe(far).pipe(near);
+      return;
+    }
     let open = false;
+    near.on("data", (bytes: Uint8Array) => {
+      if (open && how === "cut") near.destroy();
+      else far.write(bytes);
+    });
     far.on("data", (bytes: Uint8Array) => {
       if (!open) near.write(bytes);
       open ||= bytes[8] === 10 && bytes[10] === 41;
@@ -82,13 +90,20 @@ Deno.test("RpcClient: the first request doesn't wait for the broker's word on it
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("client");
   await peer.declare(queue);
-  await using way = await deafWay();
+  await using way = await brokenWay("deaf");
   await using client = newClient({ url: way.url, queue });
   const result = assertRejects(() => client.call("30", { timeoutMs: 60_000 }), RpcError);
   await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
   assertEquals(client.state, "connecting");
   await client.close();
   assertEquals((await result).code, "cancelled");
+});
+
+Deno.test("RpcClient: a request that left with a connection that failed is still the first", async () => {
+  await using way = await brokenWay("cut");
+  await using client = newClient({ url: way.url, queue: uniqueQueue("missing") });
+  assertEquals(await codeOf(client.call("30", { timeoutMs: 60_000 })), "no_server");
+  assertEquals(client.stats.resubmissions, 0);
 });
 
 Deno.test("RpcClient: the request is the one that the contract fixes", async () => {
