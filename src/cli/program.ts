@@ -77,11 +77,15 @@ export async function run(environment: Environment): Promise<number> {
   return exitCode;
 }
 
-/** The command that is meant, if it is one, with its arguments; `help call` is `call --help`. */
+/**
+ * The command that is meant, if it is one, with its arguments. `help call` is
+ * `call --help`, and `call --version` no call.
+ */
 function commandOf({ args }: Environment): { name?: string; args: string[] } {
   const isHelp = args[0] === "help";
   const [name, ...others] = isHelp ? args.slice(1) : args;
   if (name === undefined || !Object.hasOwn(COMMANDS, name)) return { args: [...args] };
+  if (others[0] === "--version" || others[0] === "-V") return { args: others };
   return { name, args: isHelp ? ["--help", ...others] : others };
 }
 

@@ -54,8 +54,8 @@ class FakeProcess implements Environment {
 Deno.test("--version: names the version and the runtime, in each form", async () => {
   const expected = `fibrpc ${config.version} (deno ${Deno.version.deno})\n`;
   assertEquals(`fibrpc ${version()}\n`, expected);
-  for (const option of ["--version", "-V"]) {
-    const outcome = await new FakeProcess(option).run();
+  for (const args of [["--version"], ["-V"], ["call", "--version"], ["serve", "-V"]]) {
+    const outcome = await new FakeProcess(...args).run();
     assertEquals(outcome, { code: 0, stdout: expected, stderr: "" });
   }
   const { code, stdout, stderr } = await new CommandLine("").run(["--version"]);
