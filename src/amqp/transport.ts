@@ -246,7 +246,8 @@ export class Transport extends AMQPBaseClient {
 
   /**
    * Resolves when what was asked of the channel last is among the turn's
-   * frames, some promises later: what is published then comes after it.
+   * frames, some promises later: what is published then comes after it. Only a
+   * private field of the library tells when.
    */
   async requested(channel: AMQPChannel): Promise<void> {
     await channel["rpcQueue"];

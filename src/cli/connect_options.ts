@@ -63,7 +63,7 @@ export function connectOptions(
   const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
   return {
     ...given({ url, queue, heartbeatSeconds, tls }),
-    name: `fibrpc ${command}@${environment.place}`,
+    name: `fibrpc ${command}@${environment.identity}`,
   };
 }
 

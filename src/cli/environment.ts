@@ -15,7 +15,7 @@ export interface Environment {
   /** The environment variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Its host and its number there, `host:pid`. */
-  readonly place: string;
+  readonly identity: string;
   /** Where `-` reads from. */
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Writes results, and nothing else; one write after the other. */

@@ -20,7 +20,7 @@ const END_SIGNALS: readonly EndSignal[] = Deno?.build.os === "windows"
 export const thisProcess: Environment = {
   args: Deno?.args ?? process.argv.slice(2),
   env: Deno ? new Proxy({}, { get: (_, name) => Deno.env.get(String(name)) }) : process.env,
-  get place() {
+  get identity() {
     return Deno ? `${Deno.hostname()}:${Deno.pid}` : `${hostname()}:${process.pid}`;
   },
   // Streams are opened when they are used: each takes a millisecond or two.

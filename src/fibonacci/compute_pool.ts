@@ -264,6 +264,7 @@ export class ComputePool implements Disposable {
       this.#onStartFailure(reason);
       return;
     }
+    logger.warn("a worker is gone: {reason}", { reason: reason.message });
     clearTimeout(this.#idle.get(thread));
     this.#idle.delete(thread);
     const job = this.#busy.get(thread);

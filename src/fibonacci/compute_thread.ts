@@ -13,7 +13,9 @@ import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
 /**
  * How long a computation that was given up may go on, in milliseconds, before
  * its worker is. A checkpoint ends it after a fraction of one; what has none
- * (see `fibonacciDigits`) may be done in that time, and what hangs never is.
+ * (see `fibonacciDigits`) may be done in that time, and what hangs never is. On
+ * Deno (2.9) that still takes a processor: its `terminate()` only closes a
+ * worker's ports (https://github.com/denoland/deno/pull/35657).
  */
 const GIVE_UP_LIMIT_MS = 1000;
 

@@ -18,8 +18,8 @@ let keptRe = Float64Array.of(1);
 let keptIm = Float64Array.of(0);
 
 /**
- * Called again and again in a long computation, every 0.1 ms or less: where it
- * may rest, or end by an error.
+ * Called again and again in a long computation, mostly every 0.1 ms or less:
+ * where it may rest, or end by an error.
  */
 export type Checkpoint = () => void;
 

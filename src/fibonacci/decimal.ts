@@ -20,6 +20,9 @@ const MAX_DECIMAL_N = 100_000_000;
 /** The limbs are of 4 decimal digits, which are 4 bytes in ASCII. */
 const BASE = 10 ** 4;
 
+/** The digit 0 in ASCII. */
+const ASCII_ZERO = 48;
+
 /** How many limbs are worked on from one checkpoint to the next. */
 const CHECKPOINT_EVERY = 8192;
 
@@ -222,7 +225,7 @@ function toAscii(limbs: Float64Array, checkpoint: Checkpoint): Uint8Array<ArrayB
     words[limbs.length - 1 - j] = limbWords[limbs[j]];
   }
   const ascii = new Uint8Array(words.buffer);
-  return ascii.subarray(ascii.findIndex((byte) => byte !== "0".charCodeAt(0)));
+  return ascii.subarray(ascii.findIndex((byte) => byte !== ASCII_ZERO));
 }
 
 function makeLimbWords(): Uint32Array {
@@ -230,7 +233,7 @@ function makeLimbWords(): Uint32Array {
   const ascii = new Uint8Array(words.buffer);
   for (let limb = 0; limb < BASE; limb++) {
     for (let digit = 3, rest = limb; digit >= 0; digit--, rest = Math.floor(rest / 10)) {
-      ascii[4 * limb + digit] = 48 + rest % 10;
+      ascii[4 * limb + digit] = ASCII_ZERO + rest % 10;
     }
   }
   return words;

@@ -15,7 +15,7 @@ const broker = await sharedBroker();
 /** A process that isn't one. */
 class FakeProcess implements Environment {
   readonly env: Record<string, string> = { FIBRPC_URL: broker.url };
-  readonly place = "host:1";
+  readonly identity = "host:1";
   readonly stdin = new PassThrough();
   readonly stderr = new PassThrough({ encoding: "utf8" });
   readonly exits: number[] = [];

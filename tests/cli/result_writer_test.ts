@@ -26,7 +26,7 @@ function newWriter(format: OutputFormat, { quiet = false } = {}) {
   const environment: Environment = {
     args: [],
     env: {},
-    place: "host:1",
+    identity: "host:1",
     stdin: new PassThrough(),
     writeStdout: (bytes) => stdout.write(bytes),
     stderr,
