@@ -19,7 +19,8 @@ import { addressesWithin } from "./addresses.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
-import { type AMQPView, FrameReader } from "./frames/frame_reader.ts";
+import { FrameReader } from "./frames/frame_reader.ts";
+import type { FrameView } from "./frames/frame_view.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
 import { Liveness } from "./liveness.ts";
@@ -314,7 +315,7 @@ export class Transport extends AMQPBaseClient {
   }
 
   /** Takes a whole frame, or several of plain deliveries. */
-  protected override parseFrames(view: AMQPView): void {
+  protected override parseFrames(view: FrameView): void {
     const frame = withoutClusterId(view) ?? view;
     try {
       super.parseFrames(frame);

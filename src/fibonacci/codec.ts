@@ -11,33 +11,12 @@ import { decodeArgument } from "./argument.ts";
 /** What no reply that holds a number contains. */
 const DECIMAL = /^\s*\d+\s*$/;
 
-/** Below it, a decoder takes longer than its text. */
-const SHORT_BYTES = 32;
-
-const [ZERO, NINE] = [48, 57];
-
 const utf8 = new TextDecoder();
-
-/** Mostly it is nothing but digits. */
-function isShortDecimal(body: Uint8Array): boolean {
-  return body.length > 0 && body.length <= SHORT_BYTES &&
-    body.every((byte) => byte >= ZERO && byte <= NINE);
-}
 
 /** The caller's half: a request is a number in canonical decimal digits, a response likewise. */
 export const fibonacciClientCodec: RpcClientCodec<string, string> = {
-  encodeRequest(digits) {
-    // A quarter of the time that TextEncoder takes for so few.
-    const body = new Uint8Array(digits.length);
-    for (let i = 0; i < body.length; i++) {
-      const code = digits.charCodeAt(i);
-      if (code > 127) return digits; // No digits: the server says so.
-      body[i] = code;
-    }
-    return body;
-  },
+  encodeRequest: (digits) => digits,
   decodeResponse(body) {
-    if (isShortDecimal(body)) return String.fromCharCode(...body);
     const text = utf8.decode(body);
     if (DECIMAL.test(text)) return text.trim();
     const envelope = decodeEnvelope(text);

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { AMQPView } from "./frame_reader.ts";
+import { FrameView } from "./frame_view.ts";
 
 /** AMQP 0-9-1, section 4.2.3. */
 const FRAME_TYPE = { METHOD: 1, HEADER: 2, BODY: 3 } as const;
@@ -69,7 +69,7 @@ function shortAt(bytes: Uint8Array, at: number): number {
  *
  * @returns `undefined` if `view` is no such frame.
  */
-export function withoutHeaders(view: AMQPView): AMQPView | undefined {
+export function withoutHeaders(view: FrameView): FrameView | undefined {
   return without(view, HEADERS_INDEX);
 }
 
@@ -79,11 +79,11 @@ export function withoutHeaders(view: AMQPView): AMQPView | undefined {
  *
  * @returns `undefined` if `view` is no such frame.
  */
-export function withoutClusterId(view: AMQPView): AMQPView | undefined {
+export function withoutClusterId(view: FrameView): FrameView | undefined {
   return without(view, CLUSTER_ID_INDEX);
 }
 
-function without(view: AMQPView, index: number): AMQPView | undefined {
+function without(view: FrameView, index: number): FrameView | undefined {
   if (view.getUint8(0) !== FRAME_TYPE.HEADER) return undefined;
   const flags = view.getUint16(FLAGS_OFFSET);
   const flag = FIRST_FLAG >> index;
@@ -94,14 +94,14 @@ function without(view: AMQPView, index: number): AMQPView | undefined {
   const copy = new Uint8Array(frame.length - (end - start));
   copy.set(frame.subarray(0, start));
   copy.set(frame.subarray(end), start);
-  const result = new AMQPView(copy.buffer);
+  const result = new FrameView(copy.buffer);
   result.setUint32(SIZE_OFFSET, copy.length - FRAME_OVERHEAD);
   result.setUint16(FLAGS_OFFSET, flags & ~flag);
   return result;
 }
 
 /** Where a property is, or would be. */
-function offsetOf(view: AMQPView, index: number): number {
+function offsetOf(view: FrameView, index: number): number {
   const flags = view.getUint16(FLAGS_OFFSET);
   let at = PROPERTIES_OFFSET;
   for (const [i, size] of SIZES.slice(0, index).entries()) {

@@ -3,9 +3,7 @@
  *
  * @module
  */
-import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
-
-export { AMQPView };
+import { FrameView } from "./frame_view.ts";
 
 /** The type, the channel and the payload's size come before a frame's payload, a fixed byte after it. */
 const START_BYTES = 7;
@@ -15,7 +13,7 @@ const SIZE_OFFSET = 3;
 /** What a {@linkcode FrameReader} finds; the bytes may be overwritten after the call. */
 export interface FrameEvents {
   /** One whole frame, or several in a row that are all plain. */
-  readonly frames: (view: AMQPView) => void;
+  readonly frames: (view: FrameView) => void;
   /** Whether the frame at an offset can be told of together with others. */
   readonly isPlain: (bytes: Uint8Array, at: number) => boolean;
 }
@@ -67,7 +65,7 @@ export class FrameReader {
   }
 
   #tell({ buffer, byteOffset }: Uint8Array, start: number, end: number): void {
-    if (end > start) this.#events.frames(new AMQPView(buffer, byteOffset + start, end - start));
+    if (end > start) this.#events.frames(new FrameView(buffer, byteOffset + start, end - start));
   }
 
   /** @returns How many of `bytes` belong to the frame that was begun. */
