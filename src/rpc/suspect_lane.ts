@@ -28,6 +28,9 @@ const logger = getLogger(["fibrpc", "server"]);
 /** How often a server looks for suspects that others left, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 
+/** How often where their queue can't be had, in milliseconds: then each look is an error in the broker's log. */
+const LOOK_RARELY_MS = 60_000;
+
 /** How soon it looks again for one of its own, in milliseconds: it may not have reached its queue yet. */
 const LOOK_SOON_MS = 20;
 
@@ -63,7 +66,8 @@ export class SuspectLane {
   readonly #options: SuspectLaneOptions;
   readonly #stopping = new AbortController();
   #wake = new AbortController();
-  #declared: Promise<boolean> | undefined;
+  /** Before the first look: one at a queue that isn't there is an error in the broker's log. */
+  #declared: Promise<unknown> | undefined;
   /** What suspects are moved on: with confirms, for an acknowledged one is nowhere else. */
   #confirms: Promise<AMQPChannel> | undefined;
   readonly #returned = new Set<string>();
@@ -91,8 +95,16 @@ export class SuspectLane {
    */
   async move(request: ReceivedRequest): Promise<boolean> {
     for (let attempt = 1; attempt <= 2; attempt++) {
-      this.#declared ??= this.#declare();
-      if (!await this.#declared) return false;
+      try {
+        await this.#declare();
+      } catch (error) {
+        if (!(error instanceof RpcError)) return false; // The connection is gone.
+        const { message } = error;
+        const text =
+          "{message}: a request that kills its server again and again can't be told from others";
+        logger.warn(text, { message });
+        return false;
+      }
       if (await this.#publish(request)) {
         request.inbox.drop(request);
         this.#wake.abort();
@@ -132,46 +144,54 @@ export class SuspectLane {
     this.#wake.abort();
   }
 
-  async #declare(): Promise<boolean> {
+  /** Makes sure that the queue is there, unless that is known already. */
+  async #declare(): Promise<void> {
     const { queue, queueType } = this.#options;
+    const args = { "x-expires": QUEUE_EXPIRES_MS };
     try {
-      const args = { "x-expires": QUEUE_EXPIRES_MS };
-      await ensureQueue(this.inbox.transport, queue, queueType, args);
-      return true;
+      await (this.#declared ??= ensureQueue(this.inbox.transport, queue, queueType, args));
     } catch (error) {
-      if (!(error instanceof RpcError)) return false; // The connection is gone.
-      logger.warn(
-        "{message}: a request that kills its server again and again can't be told from others",
-        { message: error.message },
-      );
-      return false;
+      this.#declared = undefined;
+      throw error;
     }
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     let waitMs = LOOK_EVERY_MS;
+    let maxWaitMs = LOOK_EVERY_MS;
     while (!signal.aborted) {
       this.#wake = new AbortController();
       try {
-        while (!signal.aborted && await this.#isWaiting()) {
+        let waiting: number | undefined;
+        while (!signal.aborted && (waiting = await this.#countWaiting())) {
           await this.#options.alone(() => this.#next());
         }
+        maxWaitMs = waiting === undefined ? LOOK_RARELY_MS : LOOK_EVERY_MS;
       } catch {
         // The connection is gone, or its channel, say with the queue: look again.
         if (this.inbox.isLost || this.inbox.channel.closed) break;
       }
       if (signal.aborted) break;
       await pause(waitMs, this.#wake.signal);
-      waitMs = this.#wake.signal.aborted ? LOOK_SOON_MS : Math.min(2 * waitMs, LOOK_EVERY_MS);
+      waitMs = this.#wake.signal.aborted ? LOOK_SOON_MS : Math.min(2 * waitMs, maxWaitMs);
     }
     if (this.inbox.open.size === 0) this.inbox.close();
   }
 
-  async #isWaiting(): Promise<boolean> {
-    const state = await inspectQueue(this.inbox.transport, this.#options.queue);
-    if (state.found === false) this.#declared = undefined;
-    return state.found === true && state.messages > 0;
+  /** @returns How many suspects wait; `undefined` if that can't be seen. */
+  async #countWaiting(): Promise<number | undefined> {
+    try {
+      await this.#declare();
+      const state = await inspectQueue(this.inbox.transport, this.#options.queue);
+      if (state.found === "unknown") return undefined;
+      if (state.found) return state.messages;
+      this.#declared = undefined; // It was deleted.
+      await this.#declare();
+      return 0;
+    } catch {
+      return undefined;
+    }
   }
 
   /** Fetches and starts one, with nothing in between: a delivery here is a start. */

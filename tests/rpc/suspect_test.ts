@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { FibonacciServer } from "../../src/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { type Program, spawn } from "../support/process.ts";
 import { RawChannel } from "../support/raw_channel.ts";
@@ -46,6 +47,17 @@ async function surviveUntil(
     if (isDone) return { deaths, started };
   }
 }
+
+Deno.test("SuspectLane: its queue is there from the start, and again when it was deleted", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("suspects");
+  await using server = new FibonacciServer({ url: broker.url, queue });
+  await server.start();
+  const isThere = () => peer.look(`${queue}.suspects`).then(() => true, () => false);
+  await waitFor(isThere, { what: "the queue" });
+  await peer.channel.queueDelete(`${queue}.suspects`);
+  await waitFor(isThere, { what: "the queue again" });
+});
 
 const CASES = [
   ["transient", 2, "kill"],
