@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { Option } from "@commander-js/extra-typings";
 import { getBuiltinModule } from "node:process";
 import { parseBrokerUrls, splitBrokerUrls } from "../amqp/broker_url.ts";
 import { checkTls, type TlsOptions } from "../amqp/tls.ts";
@@ -12,22 +11,7 @@ import { RpcError } from "../errors.ts";
 import { DEFAULT_URL } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
 
-/** `--tls-ca`. */
-export const tlsCaOption = () =>
-  new Option("--tls-ca <file>", "authorities to trust for amqps:// (default: the system's)");
-
-/** `--tls-cert`. */
-export const tlsCertOption = () =>
-  new Option("--tls-cert <file>", "client certificate for amqps://, with its chain");
-
-/** `--tls-key`. */
-export const tlsKeyOption = () => new Option("--tls-key <file>", "private key of --tls-cert");
-
-/** `--password-file`. */
-export const passwordFileOption = () =>
-  new Option("--password-file <file>", "its first line is the password for URLs without one");
-
-/** The options above. */
+/** The values of `--tls-*` and `--password-file`. */
 export interface AccessOptions {
   readonly tlsCa?: string | undefined;
   readonly tlsCert?: string | undefined;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Argument, type Command, Option } from "@commander-js/extra-typings";
+import type { Command } from "@commander-js/extra-typings";
 import { letAttemptsLinger } from "../amqp/socket/open.ts";
 import { call } from "./call.ts";
 import {
@@ -11,13 +11,13 @@ import {
   connectOptions,
   fromEnvironment,
   given,
-  heartbeatOption,
+  HEARTBEAT_OPTION,
   warnOfPassword,
 } from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
-import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
+import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "./logging.ts";
 import { OUTPUT_FORMATS } from "./result_writer.ts";
-import { duration } from "./values.ts";
+import { duration, oneOf } from "./values.ts";
 
 /** Gives `command` its arguments and options, and what to do with them; `exit` is told the exit code. */
 export function defineCall(
@@ -26,35 +26,23 @@ export function defineCall(
   exit: (code: number) => void,
 ): void {
   addConnectOptions(command)
-    .addArgument(
-      new Argument(
-        "<n...>",
-        'non-negative integers; "-" reads them from stdin, one per line',
-      ),
-    )
+    .argument("<n...>", 'non-negative integers; "-" reads them from stdin, one per line')
+    .option("--timeout <time>", "for each call, such as 5s, 500ms, 1m30s (default: 30s)", duration)
+    .option("--connect-timeout <time>", "for the first connection (default: 5s)", duration)
     .option(
-      "--timeout <time>",
-      "for each call, such as 5s, 500ms, 1m30s (default: 30s)",
-      duration,
-    )
-    .option(
-      "--connect-timeout <time>",
-      "for the first connection (default: 5s)",
-      duration,
-    )
-    .addOption(
-      new Option("--reply <path>", "how replies come back (default: direct)")
-        .choices(["direct", "queue"] as const),
+      "--reply <path>",
+      "how replies come back: direct, queue (default: direct)",
+      oneOf("direct", "queue"),
     )
     .option("--require-server", "fail at once when nobody consumes the queue")
-    .addOption(
-      new Option("--output <format>", "how results are printed").choices(
-        OUTPUT_FORMATS,
-      ).default("text" as const),
+    .option(
+      "--output <format>",
+      `how results are printed: ${OUTPUT_FORMATS.join(", ")} (default: text)`,
+      oneOf(...OUTPUT_FORMATS),
     )
-    .addOption(heartbeatOption())
-    .addOption(logLevelOption("error"))
-    .addOption(logFormatOption())
+    .option(...HEARTBEAT_OPTION)
+    .option(...logLevelOption("error"))
+    .option(...LOG_FORMAT_OPTION)
     .option("--quiet", "tell failures by the exit code only")
     .action(async (numbers, options) => {
       letAttemptsLinger();
@@ -67,12 +55,12 @@ export function defineCall(
       }
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
-      const { connectTimeout: connectTimeoutMs, reply, requireServer, output } = options;
+      const { connectTimeout: connectTimeoutMs, reply, requireServer } = options;
       exit(
         await call(environment, numbers, {
           ...connectOptions(environment, options, "call"),
           ...given({ timeoutMs, connectTimeoutMs, reply, requireServer }),
-          output,
+          output: options.output ?? "text",
           quiet: options.quiet ?? false,
         }),
       );

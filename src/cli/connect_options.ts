@@ -3,52 +3,32 @@
  *
  * @module
  */
-import { type Command, Option } from "@commander-js/extra-typings";
+import type { Command } from "@commander-js/extra-typings";
 import { InvalidArgumentError } from "commander";
 import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
 import type { ConnectOptions } from "../rpc/options.ts";
-import {
-  type AccessOptions,
-  passwordFileOption,
-  tlsCaOption,
-  tlsCertOption,
-  tlsKeyOption,
-  tlsOptions,
-  withPassword,
-} from "./access.ts";
+import { type AccessOptions, tlsOptions, withPassword } from "./access.ts";
 import type { Environment } from "./environment.ts";
 import { collect, heartbeat } from "./values.ts";
 
-/** `--url`: may be repeated. */
-const urlOption = () =>
-  new Option(
-    "--url <url>",
-    `broker; repeat it to name several (default: ${DEFAULT_URL})`,
-  )
-    .argParser(collect);
-
-/** `--queue`. */
-const queueOption = () => new Option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
-
 /** `--heartbeat`. */
-export const heartbeatOption = () =>
-  new Option(
-    "--heartbeat <seconds>",
-    "how often each side must be heard; 0: never (default: 15)",
-  )
-    .argParser(heartbeat);
+export const HEARTBEAT_OPTION = [
+  "--heartbeat <seconds>",
+  "how often each side must be heard; 0: never (default: 15)",
+  heartbeat,
+] as const;
 
 /** Gives a new command the options that say which broker, with what access, and which queue. */
 export const addConnectOptions = (command: Command) =>
   command
-    .addOption(urlOption())
-    .addOption(passwordFileOption())
-    .addOption(tlsCaOption())
-    .addOption(tlsCertOption())
-    .addOption(tlsKeyOption())
-    .addOption(queueOption());
+    .option("--url <url>", `broker; repeat it to name several (default: ${DEFAULT_URL})`, collect)
+    .option("--password-file <file>", "its first line is the password for URLs without one")
+    .option("--tls-ca <file>", "authorities to trust for amqps:// (default: the system's)")
+    .option("--tls-cert <file>", "client certificate for amqps://, with its chain")
+    .option("--tls-key <file>", "private key of --tls-cert")
+    .option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
 
 /** The connection settings that the command line and the environment make. */
 export function connectOptions(

@@ -11,27 +11,26 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import { Option } from "@commander-js/extra-typings";
 import type { Environment } from "./environment.ts";
+import { oneOf } from "./values.ts";
 
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const LOG_FORMATS = ["text", "json"] as const;
 
 /** `--log-level`. */
-export const logLevelOption = (standard: string) =>
-  new Option(
+export const logLevelOption = (standard: LogLevel) =>
+  [
     "--log-level <level>",
-    `least severe to log (default: ${standard})`,
-  )
-    .choices(LOG_LEVELS);
+    `least severe to log: ${LOG_LEVELS.join(", ")} (default: ${standard})`,
+    oneOf(...LOG_LEVELS),
+  ] as const;
 
 /** `--log-format`. */
-export const logFormatOption = () =>
-  new Option(
-    "--log-format <format>",
-    "(default: text on a terminal, else json)",
-  )
-    .choices(LOG_FORMATS);
+export const LOG_FORMAT_OPTION = [
+  "--log-format <format>",
+  `${LOG_FORMATS.join(", ")} (default: text on a terminal, else json)`,
+  oneOf(...LOG_FORMATS),
+] as const;
 
 /** What the command line says about logs. */
 export interface LogOptions {

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { Command, CommanderError } from "@commander-js/extra-typings";
+import { type Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
 import { defineCall } from "./call_command.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
+import { leanCommand } from "./lean_command.ts";
 import { defineServe } from "./serve_command.ts";
 import { version } from "./version.ts";
 
@@ -44,7 +45,7 @@ export async function run(environment: Environment): Promise<number> {
   let exitCode = EXIT_OK;
   let help = "";
   const newCommand = (name: string) =>
-    new Command(name)
+    leanCommand(name)
       .configureOutput({
         writeOut: (text) => help += text,
         writeErr: (text) => void environment.stderr.write(text),

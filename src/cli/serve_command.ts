@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Command, Option } from "@commander-js/extra-typings";
+import type { Command } from "@commander-js/extra-typings";
 import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/limits.ts";
@@ -11,13 +11,13 @@ import {
   addConnectOptions,
   connectOptions,
   given,
-  heartbeatOption,
+  HEARTBEAT_OPTION,
   warnOfPassword,
 } from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
-import { configureLogging, logFormatOption, logLevelOption } from "./logging.ts";
+import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "./logging.ts";
 import { serve } from "./serve.ts";
-import { duration, matcher, wholeNumber } from "./values.ts";
+import { duration, matcher, oneOf, wholeNumber } from "./values.ts";
 
 /** Gives `command` its options, and what to do with them; `exit` is told the exit code. */
 export function defineServe(
@@ -56,16 +56,14 @@ export function defineServe(
       "--exit-on-disconnect",
       "end with 3 when there is no connection, instead of trying again",
     )
-    .addOption(
-      new Option(
-        "--queue-type <type>",
-        "how a missing queue is declared (default: transient)",
-      )
-        .choices(QUEUE_TYPES),
+    .option(
+      "--queue-type <type>",
+      `how a missing queue is declared: ${QUEUE_TYPES.join(", ")} (default: transient)`,
+      oneOf(...QUEUE_TYPES),
     )
-    .addOption(heartbeatOption())
-    .addOption(logLevelOption("info"))
-    .addOption(logFormatOption())
+    .option(...HEARTBEAT_OPTION)
+    .option(...logLevelOption("info"))
+    .option(...LOG_FORMAT_OPTION)
     .option("--quiet", "log errors only")
     .action(async (options) => {
       configureLogging(environment, options, "info");

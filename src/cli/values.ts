@@ -46,6 +46,15 @@ export function wholeNumber(
   };
 }
 
+/** One of a few words. */
+export function oneOf<Word extends string>(...words: readonly Word[]): (text: string) => Word {
+  return (text) => {
+    const word = words.find((word) => word === text);
+    if (word === undefined) throw new InvalidArgumentError(`It is one of: ${words.join(", ")}.`);
+    return word;
+  };
+}
+
 /** Gathers an option that may be given more than once. */
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...before ?? [], text];

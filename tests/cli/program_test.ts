@@ -1,5 +1,5 @@
 /** The command line as a function: what it is given is all that it touches. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { PassThrough } from "node:stream";
 import config from "../../deno.json" with { type: "json" };
 import type { EndSignal, Environment } from "../../src/cli/environment.ts";
@@ -129,6 +129,18 @@ Deno.test("--help: names the commands, the variables and the exit codes", async 
     }
     assertMatch(stdout, /Exit codes: 0 [^]*130/);
   }
+});
+
+Deno.test("program: an option that is none is told from the nearest", async () => {
+  const { code, stderr } = await new FakeProcess("call", "30", "--timeuot", "5s").run();
+  assertEquals(code, 2);
+  assertStringIncludes(stderr, "'--timeuot'\n(Did you mean --timeout?)");
+});
+
+Deno.test("program: of an option that is given twice, the last counts", async () => {
+  const url = ["--url", "amqp://127.0.0.1:1"];
+  const args = ["call", "30", ...url, "--connect-timeout", "1h", "--connect-timeout=1ms"];
+  assertEquals((await new FakeProcess(...args).run()).code, 3);
 });
 
 Deno.test("program: takes its streams and variables from its environment", async () => {
