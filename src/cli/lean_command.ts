@@ -11,7 +11,7 @@ import { Command as PlainCommand } from "commander";
 type Definition = [flags: string, ...rest: unknown[]];
 
 class LeanCommand extends PlainCommand {
-  /** By their long flags. */
+  /** By their flags: none has a short one. */
   readonly #definitions = new Map<string, Definition>();
 
   override option(...definition: Definition): this {

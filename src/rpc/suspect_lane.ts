@@ -190,7 +190,7 @@ export class SuspectLane {
       await this.#declare();
       return 0;
     } catch {
-      return undefined;
+      return undefined; // It can't be declared, or the connection is gone.
     }
   }
 
