@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { AMQPChannel } from "@cloudamqp/amqp-client";
 import { RpcError } from "../errors.ts";
 import { brokerText, REPLY_CODE, replyCodeOf } from "./connect_failure.ts";
 import type { Transport } from "./transport.ts";
@@ -25,13 +24,16 @@ export const QUEUE_TYPES: readonly QueueType[] = [
   "quorum",
 ];
 
+/** A queue that is there. */
+export interface QueueState {
+  readonly found: true;
+  readonly consumers: number;
+  readonly messages: number;
+}
+
 /** What a look at a queue found. */
 export type QueueInspection =
-  | {
-    readonly found: true;
-    readonly consumers: number;
-    readonly messages: number;
-  }
+  | QueueState
   | { readonly found: false }
   /** The broker doesn't let this connection look. */
   | { readonly found: "unknown" };
@@ -70,7 +72,6 @@ const RACES = 5;
  * declares it.
  *
  * @param wanted How to declare it.
- * @param args Its other arguments.
  * @returns `found`, or the type it was declared with: `quorum` where the
  * broker refuses transient queues.
  * @throws {RpcError} `permission_denied` if this user may not, or
@@ -80,15 +81,12 @@ export async function ensureQueue(
   transport: Transport,
   queue: string,
   wanted: QueueType,
-  args: Record<string, unknown> = {},
 ): Promise<QueueType | "found"> {
   for (let attempt = 1;; attempt++) {
     const { found } = await inspectQueue(transport, queue);
     if (found === true) return "found";
-    const channel = await transport.openChannel();
     try {
-      await declare(channel, queue, wanted, args);
-      channel.close().catch(() => {});
+      await declare(transport, queue, wanted);
       return wanted;
     } catch (error) {
       const code = replyCodeOf(error);
@@ -113,15 +111,47 @@ export class TransientRefused extends Error {
   override readonly name = "TransientRefused";
 }
 
-async function declare(
-  channel: AMQPChannel,
+/**
+ * Declares a queue that the broker removes when it isn't used, and tells what
+ * is in it. Declaring it again renews its time; a look does that for classic
+ * queues only (seen with RabbitMQ 3.10), and one at a missing queue is an error
+ * in the broker's log.
+ *
+ * @param expiresMs After so long without use, in milliseconds.
+ * @returns `undefined` if it is declared otherwise, or this user may not.
+ */
+export async function renewQueue(
+  transport: Transport,
   queue: string,
   type: QueueType,
-  args: Record<string, unknown>,
-): Promise<void> {
-  await channel.queueDeclare(
+  expiresMs: number,
+): Promise<QueueState | undefined> {
+  try {
+    return await declare(transport, queue, type, { "x-expires": expiresMs });
+  } catch (error) {
+    switch (replyCodeOf(error)) {
+      case REPLY_CODE.ACCESS_REFUSED:
+      case REPLY_CODE.RESOURCE_LOCKED:
+      case REPLY_CODE.PRECONDITION_FAILED:
+        return undefined;
+    }
+    throw error;
+  }
+}
+
+async function declare(
+  transport: Transport,
+  queue: string,
+  type: QueueType,
+  args: Record<string, unknown> = {},
+): Promise<QueueState> {
+  // A refusal closes its channel, so it has one of its own.
+  const channel = await transport.openChannel();
+  const { consumerCount, messageCount } = await channel.queueDeclare(
     queue,
     { durable: type !== "transient", autoDelete: false, exclusive: false },
     type === "quorum" ? { ...args, "x-queue-type": "quorum" } : args,
   );
+  channel.close().catch(() => {}); // Nobody waits for it.
+  return { found: true, consumers: consumerCount, messages: messageCount };
 }

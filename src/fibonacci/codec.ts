@@ -15,7 +15,7 @@ const utf8 = new TextDecoder();
 
 /** The caller's half: a request is a number in canonical decimal digits, a response likewise. */
 export const fibonacciClientCodec: RpcClientCodec<string, string> = {
-  encodeRequest: (digits) => digits,
+  encodeRequest: (digits) => String(digits), // What calls from JavaScript is not checked.
   decodeResponse(body) {
     const text = utf8.decode(body);
     if (DECIMAL.test(text)) return text.trim();

@@ -15,9 +15,8 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../amqp/backoff.ts";
-import { ensureQueue, inspectQueue, type QueueType } from "../amqp/queue.ts";
+import { inspectQueue, type QueueInspection, type QueueType, renewQueue } from "../amqp/queue.ts";
 import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
-import { RpcError } from "../errors.ts";
 import { ATTEMPTS_HEADER } from "../protocol.ts";
 import { Inbox } from "./inbox.ts";
 import type { ReplyProbe } from "./reply_probe.ts";
@@ -28,7 +27,7 @@ const logger = getLogger(["fibrpc", "server"]);
 /** How often a server looks for suspects that others left, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 
-/** How often where their queue can't be had, in milliseconds: then each look is an error in the broker's log. */
+/** How often where their queue can't be had, in milliseconds: the broker logs each look as two errors. */
 const LOOK_RARELY_MS = 60_000;
 
 /** How soon it looks again for one of its own, in milliseconds: it may not have reached its queue yet. */
@@ -66,8 +65,11 @@ export class SuspectLane {
   readonly #options: SuspectLaneOptions;
   readonly #stopping = new AbortController();
   #wake = new AbortController();
-  /** Before the first look: one at a queue that isn't there is an error in the broker's log. */
-  #declared: Promise<unknown> | undefined;
+  /** The latest look at the queue; none if it turned out to be wrong. */
+  #latestLook: Promise<QueueInspection> | undefined;
+  /** Whether to try to declare it: not while there is one that only others could have declared. */
+  #mayDeclare = true;
+  #hasWarned = false;
   /** What suspects are moved on: with confirms, for an acknowledged one is nowhere else. */
   #confirms: Promise<AMQPChannel> | undefined;
   readonly #returned = new Set<string>();
@@ -91,18 +93,15 @@ export class SuspectLane {
   /**
    * Moves a request that was delivered before into the lane.
    *
-   * @returns Whether it could: not without permission to declare the queue.
+   * @returns Whether it could: not without the queue.
    */
   async move(request: ReceivedRequest): Promise<boolean> {
     for (let attempt = 1; attempt <= 2; attempt++) {
-      try {
-        await this.#declare();
-      } catch (error) {
-        if (!(error instanceof RpcError)) return false; // The connection is gone.
-        const { message } = error;
-        const text =
-          "{message}: a request that kills its server again and again can't be told from others";
-        logger.warn(text, { message });
+      const look = this.#latestLook ??= this.#look();
+      const state = await look.catch(() => undefined);
+      if (state === undefined) return false; // The connection is gone, or a cluster's node.
+      if (state.found !== true) {
+        this.#warn();
         return false;
       }
       if (await this.#publish(request)) {
@@ -110,9 +109,17 @@ export class SuspectLane {
         this.#wake.abort();
         return true;
       }
-      this.#declared = undefined; // It has expired, or was deleted.
+      if (this.#latestLook === look) this.#latestLook = undefined; // It was deleted since.
     }
     return false;
+  }
+
+  #warn(): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const text = "there is no {queue}, and this server may not declare it: " +
+      "a request that kills its server again and again can't be told from others";
+    logger.warn(text, { queue: this.#options.queue });
   }
 
   /** @returns Whether the broker has it in the queue: only then may it be acknowledged. */
@@ -144,16 +151,17 @@ export class SuspectLane {
     this.#wake.abort();
   }
 
-  /** Makes sure that the queue is there, unless that is known already. */
-  async #declare(): Promise<void> {
+  /** Looks at the queue: by declaring it where this server may, so that it is there, and stays. */
+  async #look(): Promise<QueueInspection> {
     const { queue, queueType } = this.#options;
-    const args = { "x-expires": QUEUE_EXPIRES_MS };
-    try {
-      await (this.#declared ??= ensureQueue(this.inbox.transport, queue, queueType, args));
-    } catch (error) {
-      this.#declared = undefined;
-      throw error;
+    const { transport } = this.inbox;
+    if (this.#mayDeclare) {
+      const renewed = await renewQueue(transport, queue, queueType, QUEUE_EXPIRES_MS);
+      if (renewed !== undefined) return renewed;
     }
+    const state = await inspectQueue(transport, queue);
+    this.#mayDeclare = state.found === false;
+    return state;
   }
 
   async #run(): Promise<void> {
@@ -169,7 +177,7 @@ export class SuspectLane {
         }
         maxWaitMs = waiting === undefined ? LOOK_RARELY_MS : LOOK_EVERY_MS;
       } catch {
-        // The connection is gone, or its channel, say with the queue: look again.
+        // The connection is gone, or a channel, say with the queue: look again.
         if (this.inbox.isLost || this.inbox.channel.closed) break;
       }
       if (signal.aborted) break;
@@ -179,19 +187,10 @@ export class SuspectLane {
     if (this.inbox.open.size === 0) this.inbox.close();
   }
 
-  /** @returns How many suspects wait; `undefined` if that can't be seen. */
+  /** @returns How many suspects wait; `undefined` if they have no queue that this server can see. */
   async #countWaiting(): Promise<number | undefined> {
-    try {
-      await this.#declare();
-      const state = await inspectQueue(this.inbox.transport, this.#options.queue);
-      if (state.found === "unknown") return undefined;
-      if (state.found) return state.messages;
-      this.#declared = undefined; // It was deleted.
-      await this.#declare();
-      return 0;
-    } catch {
-      return undefined; // It can't be declared, or the connection is gone.
-    }
+    const state = await (this.#latestLook = this.#look());
+    return state.found === true ? state.messages : undefined;
   }
 
   /** Fetches and starts one, with nothing in between: a delivery here is a start. */

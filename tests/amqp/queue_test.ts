@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { ensureQueue, inspectQueue, type QueueType } from "../../src/amqp/queue.ts";
+import { ensureQueue, inspectQueue, type QueueType, renewQueue } from "../../src/amqp/queue.ts";
 import { Transport } from "../../src/amqp/transport.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
 
 const broker = await sharedBroker();
 
@@ -35,6 +36,20 @@ Deno.test("ensureQueue: declares each type, then finds it whatever is asked for"
     assertEquals(await ensureQueue(transport, queue, type), type);
     for (const other of types) assertEquals(await ensureQueue(transport, queue, other), "found");
     await (await transport.openChannel()).queueDelete(queue);
+  }
+});
+
+Deno.test("renewQueue: makes it, tells what is in it, and leaves one that is declared otherwise", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using transport = await open();
+  for (const type of ["classic", "quorum"] as const) {
+    const queue = uniqueQueue("renew");
+    const renew = () => renewQueue(transport, queue, type, 60_000);
+    assertEquals(await renew(), { found: true, consumers: 0, messages: 0 });
+    await peer.send(queue, "1");
+    await waitFor(async () => (await renew())?.messages === 1, { what: "the message" });
+    assertEquals(await renewQueue(transport, queue, type, 30_000), undefined);
+    await peer.channel.queueDelete(queue);
   }
 });
 

@@ -211,10 +211,11 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
     const refused = await as(worker).run(["serve"]);
     assertEquals(refused.code, 3);
     assertMatch(refused.stderr, /can't declare rpc_queue: ACCESS_REFUSED.*permission_denied/);
-    await suspect(guest);
-    await using _server = await as(worker).serve(QUEUE);
+    await suspect(guest, 20);
+    await using server = await as(worker).serve(QUEUE);
     assertEquals(await call(client), answer);
     await waitFor(async () => (await own.queue(QUEUE))?.messages === 0, { what: "no request" });
+    assertEquals(server.stderr.match(/no rpc_queue\.suspects.*can't be told/g)?.length, 1);
   });
 
   await t.step("a client can't read requests, declare queues, or act as a server", async () => {
@@ -269,13 +270,15 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
   });
 });
 
-/** Leaves a request in the queue that was delivered before, to somebody who went away. */
-async function suspect(url: string): Promise<void> {
+/** Leaves requests in the queue that were delivered before, to somebody who went away. */
+async function suspect(url: string, count = 1): Promise<void> {
   await using operator = await RawChannel.open(url);
   await operator.channel.queueDeclare(QUEUE, { durable: false, autoDelete: false });
-  await operator.send(QUEUE, "30", { correlationId: "suspect" });
+  for (let i = 0; i < count; i++) {
+    await operator.send(QUEUE, "30", { correlationId: `suspect ${i}` });
+  }
   await using server = await RawChannel.open(url);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  await server.channel.basicConsume(QUEUE, { noAck: false }, () => resolve());
-  await promise;
+  let delivered = 0;
+  await server.channel.basicConsume(QUEUE, { noAck: false }, () => void delivered++);
+  await waitFor(() => delivered === count, { what: "all deliveries" });
 }

@@ -54,7 +54,7 @@ Deno.test("SuspectLane: its queue is there from the start, and again when it was
   await using server = new FibonacciServer({ url: broker.url, queue });
   await server.start();
   const isThere = () => peer.look(`${queue}.suspects`).then(() => true, () => false);
-  await waitFor(isThere, { what: "the queue" });
+  await waitFor(isThere, { what: "the queue", timeoutMs: 4_000 }); // Before the second look.
   await peer.channel.queueDelete(`${queue}.suspects`);
   await waitFor(isThere, { what: "the queue again" });
 });

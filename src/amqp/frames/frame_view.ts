@@ -19,7 +19,7 @@ export class FrameView extends AMQPView {
     const name = known[length];
     if (name !== undefined && this.#is(name, at + 1)) return [name, 1 + length];
     const read = super.getShortString(at);
-    // Another length than its bytes' has what is not ASCII.
+    // Another length than its bytes' has what is not ASCII, but for U+FFFD, which no byte is.
     if (read[0].length === length) known[length] = read[0];
     return read;
   }
