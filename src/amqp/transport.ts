@@ -108,6 +108,8 @@ export class Transport extends AMQPBaseClient {
   });
   readonly #batch = new WriteBatch((bytes) => this.#write(bytes));
   readonly #abandoned = new AbortController();
+  /** Told of the next frame on a channel. */
+  readonly #onSent = new Map<number, () => void>();
   readonly #settleGone: (reason: Error) => void;
   #reason: Error | undefined;
   #goodbye: Promise<void> | undefined;
@@ -246,12 +248,13 @@ export class Transport extends AMQPBaseClient {
   }
 
   /**
-   * Resolves when what was asked of the channel last is among the turn's
-   * frames, some promises later: what is published then comes after it. Only a
-   * private field of the library tells when.
+   * Resolves when what was just asked of the channel is among the turn's
+   * frames: the library sends it some promises later. What is published then
+   * comes after it.
    */
   async requested(channel: AMQPChannel): Promise<void> {
-    await channel["rpcQueue"];
+    if (channel.closed) return; // Then it was refused.
+    await new Promise<void>((resolve) => this.#onSent.set(channel.id, resolve));
   }
 
   /** @ignore */
@@ -331,6 +334,11 @@ export class Transport extends AMQPBaseClient {
     if (this.#socket === undefined) return SENT;
     this.#batch.add(bytes);
     this.scheduleFlush();
+    if (this.#onSent.size > 0) {
+      const channel = bytes[1]! << 8 | bytes[2]!;
+      this.#onSent.get(channel)?.();
+      this.#onSent.delete(channel);
+    }
     return SENT;
   }
 
