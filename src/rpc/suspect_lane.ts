@@ -117,7 +117,7 @@ export class SuspectLane {
   #warn(): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    const text = "there is no {queue}, and this server may not declare it: " +
+    const text = "{queue} is missing or can't be seen, and this server may not declare it: " +
       "a request that kills its server again and again can't be told from others";
     logger.warn(text, { queue: this.#options.queue });
   }
