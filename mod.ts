@@ -41,5 +41,6 @@ export type {
   RpcServerStats,
 } from "./src/rpc/server_options.ts";
 export type { ConnectionState, ConnectionStateChange } from "./src/amqp/connection.ts";
+export type { Credentials } from "./src/amqp/credentials.ts";
 export type { QueueType } from "./src/amqp/queue.ts";
 export type { TlsOptions } from "./src/amqp/transport.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { pause } from "./backoff.ts";
+import { within } from "./within.ts";
 
 /**
  * The addresses of a host. A resolver that doesn't answer takes its own time;
@@ -19,19 +19,7 @@ export async function addressesWithin(
 ): Promise<string[]> {
   if (isAddress(host)) return [host];
   if (host === "localhost") return LOOPBACK;
-  const stop = new AbortController();
-  const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
-    signal.throwIfAborted();
-    throw new Error(`no answer from DNS within ${Math.round(timeoutMs)} ms`);
-  });
-  late.catch(() => {}); // After the race.
-  const found = addressesOf(host);
-  found.catch(() => {});
-  try {
-    return await Promise.race([found, late]);
-  } finally {
-    stop.abort();
-  }
+  return await within(addressesOf(host), timeoutMs, signal, "no answer from DNS");
 }
 
 /** RFC 3986, section 3.2.2; no host name has a colon. */

@@ -20,6 +20,8 @@ export class BrokerUrl {
   readonly tls: boolean;
   /** User name; `guest` if the URL has none. */
   readonly username: string;
+  /** Whether the URL itself holds a user name. */
+  readonly hasUsername: boolean;
   /** Virtual host; `/` if the URL has none. */
   readonly vhost: string;
   /** The URL's `heartbeat` parameter, in seconds. */
@@ -42,6 +44,7 @@ export class BrokerUrl {
     this.port = url.port === "" ? port : Number(url.port);
     this.tls = url.protocol === "amqps:";
     this.username = decode(text, url.username) || "guest";
+    this.hasUsername = url.username !== "";
     this.#password = url.password === "" ? undefined : decode(text, url.password);
     // Not `url.pathname`: a URL's path loses what is only "." or "..".
     this.vhost = decode(text, PATH.exec(text)?.[1] ?? "") || "/";

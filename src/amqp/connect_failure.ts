@@ -76,10 +76,13 @@ export function channelError(thrown: unknown, what: string): unknown {
 /**
  * Says what a failed attempt means: refused credentials, vhost or TLS won't
  * get better by themselves, everything else may.
+ *
+ * @param username Who logged in.
  */
 export function connectFailure(
   broker: BrokerUrl,
   thrown: unknown,
+  username: string = broker.username,
 ): ConnectFailure {
   if (thrown instanceof ConnectFailure) return thrown;
   // Found out on this side, before anything was sent.
@@ -92,13 +95,13 @@ export function connectFailure(
       return fail(
         // Who is refused on a channel has been let in.
         isOfChannel(thrown) ? "permission_denied" : "unauthenticated",
-        `${broker} refused user "${broker.username}": ${text}`,
+        `${broker} refused user "${username}": ${text}`,
         true,
       );
     case REPLY_CODE.NOT_ALLOWED:
       return fail(
         "permission_denied",
-        `${broker} refused user "${broker.username}" on vhost "${broker.vhost}": ${text}`,
+        `${broker} refused user "${username}" on vhost "${broker.vhost}": ${text}`,
         true,
       );
   }
@@ -107,4 +110,11 @@ export function connectFailure(
     return fail("unavailable", `no trusted TLS connection to ${broker}: ${tls}`, true);
   }
   return fail("unavailable", `can't connect to ${broker}: ${text}`, thrown instanceof TlsWanted);
+}
+
+/** Of several failures, of addresses or brokers, the one that explains most. */
+export function mostTelling(failures: readonly ConnectFailure[]): ConnectFailure {
+  return failures.find(({ final }) => final) ??
+    failures.find(({ error }) => replyCodeOf(error.cause) !== undefined) ??
+    failures[0]!;
 }

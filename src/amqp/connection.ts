@@ -8,7 +8,14 @@ import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../errors.ts";
 import { backoffMs, pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { brokerText, ConnectFailure, connectFailure } from "./connect_failure.ts";
+import {
+  brokerText,
+  ConnectFailure,
+  connectFailure,
+  mostTelling,
+  REPLY_CODE,
+  replyCodeOf,
+} from "./connect_failure.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
@@ -17,9 +24,10 @@ const logger = getLogger(["fibrpc", "amqp"]);
  * - `connecting`: not there yet, or lost and being made again.
  * - `connected`: ready for use.
  * - `blocked`: connected, but the broker takes no messages (a memory or disk alarm).
+ * - `draining`: being ended by its owner, who finishes what is under way.
  * - `closed`: given up, or closed by its owner.
  */
-export type ConnectionState = "connecting" | "connected" | "blocked" | "closed";
+export type ConnectionState = "connecting" | "connected" | "blocked" | "draining" | "closed";
 
 /** A change of {@linkcode ConnectionState}. */
 export interface ConnectionStateChange {
@@ -41,16 +49,24 @@ export interface Session {
 export interface ConnectionOptions extends TransportOptions {
   /** Tried in turn. */
   readonly brokers: readonly BrokerUrl[];
-  /** One attempt's bound, in milliseconds. */
+  /** The bound of one attempt to connect, and that of one set-up, in milliseconds. */
   readonly connectTimeoutMs: number;
   /** Bounds all attempts before the first success, in milliseconds; without it they go on. */
   readonly firstConnectWithinMs?: number | undefined;
   /** Sets up what the connection is for; again after each loss. */
   readonly establish: (transport: Transport) => Promise<Session>;
-  /** Told of each change of state. */
+  /**
+   * Called once for each change of state. The first `connecting` comes when
+   * every broker was tried in vain; failures after it are no changes.
+   */
   readonly onStateChange?:
     | ((change: ConnectionStateChange) => void)
     | undefined;
+  /**
+   * Called when it is no use to wait for the connection: {@linkcode Connection.open}
+   * has failed, or a broker that was there refuses it now.
+   */
+  readonly onRefused?: ((error: RpcError) => void) | undefined;
 }
 
 /** A session that lived this long, in milliseconds, was a success: the back-off starts anew. */
@@ -62,28 +78,36 @@ const STABLE_MS = 1_000;
  */
 const LAST_ATTEMPT_MS = 250;
 
-/** See the module. It starts to connect when it is made. */
+/** A refusal that lasts is an error in the log so often, in milliseconds. */
+const REFUSAL_LOG_MS = 60_000;
+
+/** See the module. */
 export class Connection {
-  /** Resolves at the first success; rejects with an {@linkcode RpcError} if there is none. */
-  readonly opened: Promise<void>;
   readonly #options: ConnectionOptions;
+  /** Aborts when no session is wanted any more. */
+  readonly #draining = new AbortController();
   readonly #closing = new AbortController();
-  readonly #done: Promise<void>;
-  readonly #opened = Promise.withResolvers<void>();
+  #opening: PromiseWithResolvers<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
   #state: ConnectionState = "connecting";
+  /** The state that the listener knows. */
+  #announced: ConnectionState | undefined;
   #transport: Transport | undefined;
   #everConnected = false;
+  /** How often in a row it failed, all brokers counting as one: the back-off grows with it. */
   #failures = 0;
+  /** How the brokers failed that were tried since the last pause. */
+  #round: ConnectFailure[] = [];
   #turn = 0;
   #lostAt = performance.now();
   #lastReason: string | undefined;
+  #refusal: RpcError | undefined;
+  #retryAt = 0;
+  readonly #loggedRefusals = new Map<BrokerUrl, { reason: string; at: number }>();
 
-  /** Starts to connect. */
+  /** It connects when it is opened. */
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.opened = this.#opened.promise;
-    this.opened.catch(() => {}); // Its owner may ask later, or not at all.
-    this.#done = this.#run();
   }
 
   /** The state now. */
@@ -93,7 +117,7 @@ export class Connection {
 
   /** The live transport, with its session established. */
   get transport(): Transport | undefined {
-    return this.#state === "connected" || this.#state === "blocked" ? this.#transport : undefined;
+    return this.#transport;
   }
 
   /** The broker in use, or tried at present. */
@@ -115,153 +139,248 @@ export class Connection {
       : `not connected after ${seconds} s${why}`;
   }
 
-  /** Closes for good. */
-  async close(): Promise<void> {
-    this.#closing.abort(new Error("closed"));
-    await this.#done;
+  /**
+   * Why the last attempt was refused for good, until the back-off allows
+   * another one: a loop of calls must be no loop of logins.
+   */
+  get refusal(): RpcError | undefined {
+    if (this.#refusal === undefined || performance.now() >= this.#retryAt) return undefined;
+    return this.#refusal;
   }
 
-  async #run(): Promise<void> {
-    const { firstConnectWithinMs = Infinity } = this.#options;
-    const giveUpAt = performance.now() + firstConnectWithinMs;
-    const lastMs = Math.min(LAST_ATTEMPT_MS, firstConnectWithinMs / 10);
-    const leftMs = () => this.#everConnected ? Infinity : giveUpAt - performance.now();
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        const transport = await this.#open(leftMs());
-        const reason = await this.#use(transport);
-        this.#failures += 1;
-        this.#lastReason = brokerText(reason);
-      } catch (thrown) {
-        if (signal.aborted) break;
-        const failure = connectFailure(this.broker, thrown);
-        this.#failures += 1;
-        this.#turn += 1;
-        this.#lastReason = failure.message;
-        const isRoundOver = this.#failures % this.#options.brokers.length === 0;
-        const isOver = leftMs() <= 0 || isRoundOver && leftMs() <= lastMs;
-        if (!this.#everConnected && (failure.final || isOver)) {
-          this.#opened.reject(failure.error);
-          break;
-        }
-      }
-      if (signal.aborted) break;
-      this.#setState("connecting", this.#lastReason);
-      await pause(Math.min(this.#waitMs(), leftMs() - lastMs), signal);
+  /**
+   * Connects, unless that is done or under way. If it fails it can be called
+   * again; after a refusal that attempt waits until the back-off allows it.
+   *
+   * @returns Resolves at the first success.
+   * @throws {RpcError} If a broker refuses the connection and no other takes
+   * it, or `firstConnectWithinMs` are over; `cancelled` if it is closed.
+   */
+  open(): Promise<void> {
+    if (this.#opening === undefined) {
+      this.#opening = Promise.withResolvers();
+      this.#opening.promise.catch(() => {}); // Its owner may not wait for it.
+      this.#running = this.#run();
     }
-    this.#opened.reject(new RpcError("cancelled", "the connection was closed"));
+    return this.#opening.promise;
+  }
+
+  /**
+   * Expects the end of the session: it is not set up again, nor is the
+   * connection, whose transport stays as long as it lives, or until it is closed.
+   */
+  drain(): void {
+    if (this.#draining.signal.aborted) return;
+    this.#draining.abort(new Error("draining"));
+    this.#opening?.reject(new RpcError("cancelled", "the connection was closed"));
+    this.#setState("draining");
+  }
+
+  /** Closes for good. */
+  async close(): Promise<void> {
+    this.#draining.abort(new Error("closed"));
+    this.#closing.abort(new Error("closed"));
+    await this.#running;
     this.#setState("closed");
   }
 
-  /** Every broker is tried once before the first pause. */
-  #waitMs(): number {
-    const rounds = Math.floor(this.#failures / this.#options.brokers.length);
-    return this.#failures % this.#options.brokers.length === 0 ? backoffMs(rounds) : 0;
+  async #run(): Promise<void> {
+    try {
+      await this.#keepConnected();
+      throw new RpcError("cancelled", "the connection was closed");
+    } catch (thrown) {
+      const opening = this.#opening!;
+      if (!this.#draining.signal.aborted) {
+        this.#opening = undefined;
+        this.#setState("closed", (thrown as RpcError).message);
+        this.#options.onRefused?.(thrown as RpcError);
+      }
+      opening.reject(thrown);
+    }
   }
 
-  #open(leftMs: number): Promise<Transport> {
-    const { brokers, connectTimeoutMs, heartbeatSeconds } = this.#options;
-    const { broker } = this;
-    // A broker that doesn't answer leaves time for those after it.
-    const untried = brokers.length - this.#failures % brokers.length;
+  /** @throws {RpcError} If there is no first success. */
+  async #keepConnected(): Promise<void> {
+    const { brokers, firstConnectWithinMs = Infinity } = this.#options;
+    const giveUpAt = performance.now() + firstConnectWithinMs;
+    const lastMs = Math.min(LAST_ATTEMPT_MS, firstConnectWithinMs / 10);
+    const leftMs = () => this.#everConnected ? Infinity : giveUpAt - performance.now();
+    const nextRound = async () => {
+      const waitMs = Math.min(this.#retryAt - performance.now(), leftMs() - lastMs);
+      if (waitMs > 0) await pause(waitMs, signal);
+      this.#round = [];
+    };
+    const { signal } = this.#draining;
+    this.#lostAt = performance.now();
+    this.#round = [];
+    if (this.refusal !== undefined) await nextRound();
+    while (!signal.aborted) {
+      try {
+        const reason = await this.#use(await this.#connect(leftMs()), leftMs);
+        if (signal.aborted) return this.#logEnd(reason);
+        this.#lost(reason);
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const { broker } = this;
+        const failure = connectFailure(broker, thrown);
+        this.#round.push(failure);
+        this.#turn += 1;
+        if (this.#round.length < brokers.length && leftMs() > 0) {
+          this.#failed(broker, failure);
+          continue;
+        }
+        const { error, final, message } = mostTelling(this.#round);
+        this.#backOff();
+        this.#refusal = final ? error : undefined;
+        if (!this.#everConnected && (final || leftMs() <= lastMs)) throw error;
+        this.#failed(broker, failure);
+        this.#setState("connecting", message, broker);
+        if (final) this.#options.onRefused?.(error);
+      }
+      await nextRound();
+    }
+  }
+
+  #connect(leftMs: number): Promise<Transport> {
     return Transport.open(
-      broker,
-      { ...this.#options, heartbeatSeconds: broker.heartbeatSeconds ?? heartbeatSeconds },
-      Math.max(Math.min(connectTimeoutMs, leftMs / untried), 1),
-      this.#closing.signal,
+      this.broker,
+      this.#options,
+      this.#boundMs(leftMs),
+      this.#draining.signal,
     );
+  }
+
+  /** A broker that doesn't answer leaves time for those after it. */
+  #boundMs(leftMs: number): number {
+    const { brokers, connectTimeoutMs } = this.#options;
+    return Math.max(Math.min(connectTimeoutMs, leftMs / (brokers.length - this.#round.length)), 1);
   }
 
   /**
    * Sets up a session, and another where one ends while the transport lives.
    *
    * @returns Why the transport is gone.
-   * @throws What kept the first session from being established.
+   * @throws What kept a session from being set up.
    */
-  async #use(transport: Transport): Promise<Error> {
+  async #use(transport: Transport, leftMs: () => number): Promise<Error> {
     const { signal } = this.#closing;
-    // Without a session it is neither: that is said when there is one.
-    transport.onBlockedChange = () => this.#transport && this.#setAlive(transport);
+    const onBlockedChange = () => this.#transport && this.#setAlive(transport);
+    transport.blockedListeners.add(onBlockedChange);
     const goodbye = () => void transport.close();
     signal.addEventListener("abort", goodbye, { once: true });
     try {
       while (true) {
         signal.throwIfAborted();
-        const session = await this.#establish(transport);
+        let session: Session;
+        try {
+          session = await this.#establish(transport, this.#boundMs(leftMs()));
+        } catch (error) {
+          // It was in use: that is a loss, not a failure to connect.
+          if (this.#transport !== undefined && transport.closed) return await transport.gone;
+          throw error;
+        }
         this.#transport = transport;
         this.#everConnected = true;
         this.#lastReason = undefined;
+        this.#refusal = undefined;
         this.#setAlive(transport);
-        this.#opened.resolve();
+        this.#opening!.resolve();
         const since = performance.now();
         const reason = await Promise.race([transport.gone, session.ended]);
-        this.#lostAt = performance.now();
-        if (this.#lostAt - since >= STABLE_MS) this.#failures = 0;
+        if (this.#draining.signal.aborted) return await transport.gone;
+        const isStable = performance.now() - since >= STABLE_MS;
+        if (isStable) this.#failures = 0;
         if (transport.closed) return reason;
+        logger.warn("{broker}: {reason}; setting up again", {
+          broker: String(transport.broker),
+          reason: brokerText(reason),
+        });
         // What is under way on the session's old channel can still be finished there.
-        this.#transport = undefined;
-        this.#failures += 1;
-        this.#lastReason = brokerText(reason);
-        this.#setState("connecting", this.#lastReason);
-        await pause(this.#waitMs(), signal);
+        if (!isStable) await pause(this.#backOff(), this.#draining.signal);
       }
     } finally {
       signal.removeEventListener("abort", goodbye);
+      transport.blockedListeners.delete(onBlockedChange);
       this.#transport = undefined;
-      if (signal.aborted) await transport.close();
-      else transport.destroy(new Error("given up"));
+      await transport.close();
     }
   }
 
-  async #establish(transport: Transport): Promise<Session> {
-    const { connectTimeoutMs, establish } = this.#options;
+  async #establish(transport: Transport, timeoutMs: number): Promise<Session> {
     const timer = setTimeout(
-      () => transport.destroy(new Error(`no answer within ${connectTimeoutMs} ms`)),
-      connectTimeoutMs,
+      () => transport.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
+      timeoutMs,
     );
     const lost = transport.gone.then((reason) => Promise.reject(reason));
     lost.catch(() => {}); // It will be lost some time, long after the race.
     try {
-      return await Promise.race([establish(transport), lost]);
+      return await Promise.race([this.#options.establish(transport), lost]);
     } catch (error) {
       throw error instanceof RpcError
         ? new ConnectFailure(error, error.code !== "unavailable")
-        : error;
+        : connectFailure(transport.broker, error, transport.username);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #setAlive({ blocked }: Transport): void {
-    this.#setState(blocked === undefined ? "connected" : "blocked", blocked);
+  /** @returns How long to wait, in milliseconds. */
+  #backOff(): number {
+    const waitMs = backoffMs(++this.#failures);
+    this.#retryAt = performance.now() + waitMs;
+    return waitMs;
   }
 
-  #setState(state: ConnectionState, reason?: string): void {
-    if (state === "blocked") this.#lastReason = reason;
-    if (state === this.#state && reason === undefined) return;
-    this.#log(state, reason);
-    this.#state = state;
+  #lost(reason: Error): void {
+    // A broker that failed at a message is there, and not in need of rest.
+    if (replyCodeOf(reason) === REPLY_CODE.INTERNAL_ERROR) this.#failures = 0;
+    this.#backOff();
+    this.#lostAt = performance.now();
+    const text = brokerText(reason);
     const broker = String(this.broker);
-    try {
-      this.#options.onStateChange?.({ state, broker, ...(reason === undefined ? {} : { reason }) });
-    } catch (error) {
-      logger.error("onStateChange failed: {error}", { error: String(error) });
-    }
+    logger.warn("lost {broker}: {reason}; reconnecting", { broker, reason: text });
+    this.#setState("connecting", text);
   }
 
-  #log(state: ConnectionState, reason: string | undefined): void {
-    const broker = String(this.broker);
-    if (state === "connected") {
-      logger.debug("connected to {broker}", { broker });
-    } else if (state === "blocked") {
-      logger.warn("{broker} takes no messages: {reason}", { broker, reason });
-    } else if (state === "connecting" && this.#state !== "connecting") {
-      logger.warn("lost {broker}: {reason}; reconnecting", { broker, reason });
-    } else if (state === "connecting") {
+  #failed(broker: BrokerUrl, { message: reason, final }: ConnectFailure): void {
+    this.#lastReason = reason;
+    if (final && this.#everConnected) {
+      const now = performance.now();
+      const last = this.#loggedRefusals.get(broker);
+      if (last?.reason === reason && now - last.at < REFUSAL_LOG_MS) return;
+      this.#loggedRefusals.set(broker, { reason, at: now });
+      logger.error("{reason}; trying again", { reason });
+    } else {
       // At first, and then ever less often.
       const isRare = (this.#failures & (this.#failures - 1)) === 0;
       logger[isRare ? "warn" : "debug"]("{reason}; trying again", { reason });
+    }
+  }
+
+  /** It ended while draining: as it was meant to, unless it was lost. */
+  #logEnd(reason: Error): void {
+    if (this.#closing.signal.aborted) return;
+    const broker = String(this.broker);
+    logger.warn("lost {broker} while draining: {reason}", { broker, reason: brokerText(reason) });
+  }
+
+  #setAlive({ blocked }: Transport): void {
+    if (this.#draining.signal.aborted) return;
+    this.#setState(blocked === undefined ? "connected" : "blocked", blocked);
+  }
+
+  #setState(state: ConnectionState, reason?: string, broker = this.broker): void {
+    this.#lastReason = reason;
+    this.#state = state;
+    if (state === this.#announced) return;
+    this.#announced = state;
+    const change = { state, broker: String(broker), ...(reason === undefined ? {} : { reason }) };
+    if (state === "connected") logger.debug("connected to {broker}", change);
+    if (state === "blocked") logger.warn("{broker} takes no messages: {reason}", change);
+    try {
+      this.#options.onStateChange?.(change);
+    } catch (error) {
+      logger.error("onStateChange failed: {error}", { error: String(error) });
     }
   }
 }

@@ -18,6 +18,8 @@ import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./addresses.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
+import { type ConnectFailure, connectFailure, mostTelling } from "./connect_failure.ts";
+import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
 import type { FrameView } from "./frames/frame_view.ts";
@@ -27,18 +29,16 @@ import { Liveness } from "./liveness.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./tls.ts";
-import { tlsFailure, TlsWanted } from "./tls_failure.ts";
+import { TlsWanted } from "./tls_failure.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
 
 /** How a connection is made. */
-export interface TransportOptions {
+export interface TransportOptions extends CredentialsOptions {
   /** The connection's name on the broker's management page. */
   readonly name: string;
-  /** How often each side must be heard, in seconds; 0 turns it off. */
+  /** How often each side must be heard, in seconds, unless the URL says so; 0 turns it off. */
   readonly heartbeatSeconds: number;
-  /** Certificates for `amqps://`. */
-  readonly tls?: TlsOptions | undefined;
 }
 
 /**
@@ -93,8 +93,8 @@ export class Transport extends AMQPBaseClient {
   readonly gone: Promise<Error>;
   /** Resolves when the broker takes no messages for the first time: it doesn't even read on then. */
   readonly firstBlocked: Promise<void>;
-  /** Told when {@linkcode AMQPBaseClient.blocked} has changed. */
-  onBlockedChange: () => void = () => {};
+  /** Called when {@linkcode AMQPBaseClient.blocked} has changed. */
+  readonly blockedListeners: Set<() => void> = new Set();
   /** Called before a turn's frames are written, to add to them. */
   readonly beforeFlush: Set<() => void> = new Set();
 
@@ -121,11 +121,12 @@ export class Transport extends AMQPBaseClient {
   private constructor(
     broker: BrokerUrl,
     address: string,
-    { name, heartbeatSeconds, tls }: TransportOptions,
+    { username, password, tls }: Login,
+    { name, heartbeatSeconds }: TransportOptions,
   ) {
-    const { vhost, username, password } = broker;
     const platform = globalThis.navigator?.userAgent; // Such as Deno/2.9.6.
-    super(vhost, username, password, name, platform, FRAME_MAX, heartbeatSeconds);
+    const heartbeat = broker.heartbeatSeconds ?? heartbeatSeconds;
+    super(broker.vhost, username, password, name, platform, FRAME_MAX, heartbeat);
     this.#broker = broker;
     this.#address = address;
     this.#tls = tls;
@@ -135,11 +136,14 @@ export class Transport extends AMQPBaseClient {
     this.onerror = (error) => this.#reason ??= error;
     const firstBlocked = Promise.withResolvers<void>();
     this.firstBlocked = firstBlocked.promise;
+    const changed = () => {
+      for (const listener of this.blockedListeners) listener();
+    };
     this.onblocked = () => {
       firstBlocked.resolve();
-      this.onBlockedChange();
+      changed();
     };
-    this.onunblocked = () => this.onBlockedChange();
+    this.onunblocked = changed;
     this.#liveness = new Liveness(
       () => this.#sendHeartbeat(),
       (reason) => this.destroy(reason),
@@ -147,12 +151,15 @@ export class Transport extends AMQPBaseClient {
   }
 
   /**
-   * Connects: each address of the broker's host in turn.
+   * Connects: each address of the broker's host in turn, whatever the ones
+   * before it answered. They may lead to different brokers.
    *
    * @param broker Where to.
    * @param options How.
    * @param timeoutMs For all addresses together, in milliseconds.
    * @param signal Gives up early.
+   * @throws {ConnectFailure} If no address could be had; whatever a provider of
+   * credentials throws, or the search for the addresses.
    */
   static async open(
     broker: BrokerUrl,
@@ -161,26 +168,25 @@ export class Transport extends AMQPBaseClient {
     signal: AbortSignal,
   ): Promise<Transport> {
     const end = performance.now() + timeoutMs;
-    const addresses = await addressesWithin(broker.host, timeoutMs, signal);
-    let failure: unknown;
+    const leftMs = () => Math.max(end - performance.now(), 1);
+    const login = await loginTo(broker, options, timeoutMs, signal);
+    const addresses = await addressesWithin(broker.host, leftMs(), signal);
+    const failures: ConnectFailure[] = [];
     for (const [index, address] of addresses.entries()) {
       let reason: unknown;
       for (const listenMs of broker.tls ? [0, LISTEN_MS] : [0]) {
         signal.throwIfAborted();
-        const transport = new Transport(broker, address, options);
+        const transport = new Transport(broker, address, login, options);
         // An address that doesn't answer leaves time for the others.
-        const shareMs = Math.max((end - performance.now()) / (addresses.length - index), 1);
+        const shareMs = leftMs() / (addresses.length - index);
         if (await transport.#connectWithin(shareMs, signal, listenMs)) return transport;
         reason = transport.#reason;
-        // An AMQP refusal is the broker's word: its other addresses would say the same.
-        if (transport.#refused) throw reason;
         if (!transport.#wasCut) break;
         if (!broker.tls) reason = new Error(`${transport.#reason!.message} (${MAYBE_TLS})`);
       }
-      // What a broker said is worth more than that another address has none.
-      if (failure === undefined || tlsFailure(reason) !== undefined) failure = reason;
+      failures.push(connectFailure(broker, reason, login.username));
     }
-    throw failure;
+    throw mostTelling(failures);
   }
 
   /** @returns Whether it could; if not, `#reason` says why. */
@@ -212,11 +218,6 @@ export class Transport extends AMQPBaseClient {
     if (this.#heard) return false;
     const { code, message } = this.#reason as Error & { code?: unknown };
     return code === "ECONNRESET" || code === "EPIPE" || /closed$/.test(message);
-  }
-
-  /** Whether the broker spoke AMQP before the connection failed. */
-  get #refused(): boolean {
-    return this.#reason?.message.startsWith("connection closed:") ?? false;
   }
 
   /** When the broker was heard last, on the clock of `performance.now()`. */

@@ -107,7 +107,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** The state of the connection; `idle` before the first use and after a first connection failed. */
   get state(): ConnectionState | "idle" {
     if (this.#closed) return "closed";
-    return this.#connection?.state ?? "idle";
+    const state = this.#connection?.state ?? "idle";
+    return state === "closed" ? "idle" : state;
   }
 
   /** What this client has done so far. */
@@ -127,7 +128,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
    */
   async connect(): Promise<void> {
     if (this.#closed) throw closed();
-    await this.#connect().opened;
+    await this.#connect().open();
   }
 
   /**
@@ -179,6 +180,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         } was not sent: ${maxPending} calls are waiting already (maxPending)`,
       );
     }
+    const connection = this.#connect();
+    if (connection.refusal !== undefined) throw connection.refusal;
     // Later it may have been changed by its owner.
     const label = typeof request === "object" ? this.#codec.describe(request) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
@@ -192,15 +195,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     );
     this.#stats.calls += 1;
     this.#pending.set(id, call);
-    this.#connect();
+    connection.open();
     this.#send(call, now);
     this.#silence.start();
   }
 
   #connect(): Connection {
-    if (this.#connection !== undefined) return this.#connection;
     const { onStateChange, connectTimeoutMs } = this.#options;
-    const connection = new Connection({
+    this.#connection ??= new Connection({
       ...this.#options,
       firstConnectWithinMs: connectTimeoutMs,
       establish: (transport) => this.#establish(transport),
@@ -208,16 +210,11 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         if (change.state === "connected") this.#sendAll();
         onStateChange?.(change);
       },
+      onRefused: (error) => {
+        for (const call of this.#pending.values()) this.#fail(call, error);
+      },
     });
-    this.#connection = connection;
-    connection.opened.catch((error) => {
-      // The next call starts anew.
-      this.#connection = undefined;
-      for (const call of this.#pending.values()) {
-        this.#fail(call, RpcError.from(error));
-      }
-    });
-    return connection;
+    return this.#connection;
   }
 
   async #establish(transport: Transport): Promise<Session> {
@@ -237,6 +234,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#takeBack(session);
       throw error;
     }
+    this.#sendAll(); // Where the connection lived on, no change of its state does it.
     return session;
   }
 

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
 import type { ConnectionStateChange } from "../amqp/connection.ts";
+import type { Credentials } from "../amqp/credentials.ts";
 import type { TlsOptions } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import {
@@ -41,9 +42,23 @@ export interface ConnectOptions {
   heartbeatSeconds?: number;
   /** The connection's name on the broker's management page. */
   name?: string;
-  /** Certificates for `amqps://` URLs. Default: the system's authorities, no client certificate. */
-  tls?: TlsOptions;
-  /** Told of each change of the connection's state. */
+  /**
+   * Returns the user name and the password, where the URL holds none. It is
+   * called before each connection, so they may change. An `RpcError` that it
+   * throws is final at the first connection, another error is `unavailable`;
+   * both only fail an attempt later.
+   */
+  credentials?: () => Credentials | Promise<Credentials>;
+  /**
+   * Certificates for `amqps://` URLs, or a function that returns them, called
+   * like {@linkcode ConnectOptions.credentials}. Default: the system's
+   * authorities, no client certificate.
+   */
+  tls?: TlsOptions | (() => TlsOptions | Promise<TlsOptions>);
+  /**
+   * Called once for each change of the connection's state: `connecting` when
+   * no broker could be had, or the connection was lost; not at each attempt.
+   */
   onStateChange?: (change: ConnectionStateChange) => void;
 }
 
@@ -53,7 +68,8 @@ export interface ResolvedConnectOptions {
   readonly queue: string;
   readonly heartbeatSeconds: number;
   readonly name: string;
-  readonly tls: TlsOptions | undefined;
+  readonly credentials: ConnectOptions["credentials"];
+  readonly tls: ConnectOptions["tls"];
   readonly onStateChange: ((change: ConnectionStateChange) => void) | undefined;
 }
 
@@ -79,6 +95,7 @@ export function resolveConnectOptions(
     queue = DEFAULT_QUEUE,
     heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS,
     name = `fibrpc ${role}:${process.pid}`,
+    credentials,
     tls,
     onStateChange,
   } = options;
@@ -96,6 +113,7 @@ export function resolveConnectOptions(
     queue,
     heartbeatSeconds,
     name,
+    credentials,
     tls,
     onStateChange,
   };

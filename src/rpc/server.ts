@@ -133,7 +133,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
         this.#options.onStateChange?.(change);
       },
     });
-    await this.#connection.opened;
+    await this.#connection.open();
   }
 
   /**

@@ -296,7 +296,7 @@ Deno.test("RpcClient: a broker that isn't there is unavailable, and the next cal
   await using client = newClient({
     url: "amqp://127.0.0.1:1",
     queue,
-    connectTimeoutMs: 100,
+    connectTimeoutMs: 1_000,
     onStateChange: ({ state }) => states.push(state),
   });
   for (let i = 0; i < 2; i++) {

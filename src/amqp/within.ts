@@ -1,0 +1,34 @@
+/**
+ * A bound on what has none of its own.
+ *
+ * @module
+ */
+import { pause } from "./backoff.ts";
+
+/**
+ * The outcome of `work`, if it comes in time. What takes longer goes on;
+ * nobody waits for it here.
+ *
+ * @param timeoutMs For how long at the most, in milliseconds.
+ * @param signal Gives up early.
+ * @param what Begins the error's message, such as `no answer from DNS`.
+ */
+export async function within<Result>(
+  work: Promise<Result>,
+  timeoutMs: number,
+  signal: AbortSignal,
+  what: string,
+): Promise<Result> {
+  work.catch(() => {}); // It may fail after the race.
+  const stop = new AbortController();
+  const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
+    signal.throwIfAborted();
+    throw new Error(`${what} within ${Math.round(timeoutMs)} ms`);
+  });
+  late.catch(() => {}); // It ends after the race.
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    stop.abort();
+  }
+}
