@@ -54,6 +54,15 @@ export function brokerText(error: unknown): string {
   return text.replace(/^(connection|channel \d+) closed: /, "");
 }
 
+/** How RabbitMQ says that there are too many connections or channels, 3.10 to 4.3; that passes. */
+const LIMIT_REACHED = /limit (of )?\(\d+\)( is reached)? \(530\)$/;
+
+/** Whether the runtime doesn't let this program connect: Deno's errors without `--allow-net`. */
+function isDenied(thrown: unknown): boolean {
+  const { name, code } = (thrown ?? {}) as { name?: unknown; code?: unknown };
+  return name === "NotCapable" || name === "PermissionDenied" && code === undefined;
+}
+
 function isOfChannel(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("channel ");
 }
@@ -65,7 +74,11 @@ function isOfChannel(error: unknown): boolean {
  * @param what What was tried, such as `can't consume rpc_queue`.
  */
 export function channelError(thrown: unknown, what: string): unknown {
-  if (!isOfChannel(thrown)) return thrown;
+  return isOfChannel(thrown) ? brokerError(thrown, what) : thrown;
+}
+
+/** Says what the end of a channel, or of a connection in use, means to a caller. */
+export function brokerError(thrown: unknown, what: string): RpcError {
   const refused = replyCodeOf(thrown) === REPLY_CODE.ACCESS_REFUSED;
   const code = refused ? "permission_denied" : "unavailable";
   return new RpcError(code, `${what}: ${brokerText(thrown)}`, {
@@ -86,8 +99,12 @@ export function connectFailure(
 ): ConnectFailure {
   if (thrown instanceof ConnectFailure) return thrown;
   // Found out on this side, before anything was sent.
-  if (thrown instanceof RpcError) return new ConnectFailure(thrown, true);
+  if (thrown instanceof RpcError) return new ConnectFailure(thrown, thrown.code !== "unavailable");
   const text = brokerText(thrown);
+  if (isDenied(thrown)) {
+    const message = `this program may not connect to ${broker}: ${text}`;
+    return new ConnectFailure(new RpcError("permission_denied", message, { cause: thrown }), true);
+  }
   const fail = (code: RpcErrorCode, message: string, final: boolean) =>
     new ConnectFailure(new RpcError(code, message, { cause: withoutClient(thrown) }), final);
   switch (replyCodeOf(thrown)) {
@@ -99,6 +116,7 @@ export function connectFailure(
         true,
       );
     case REPLY_CODE.NOT_ALLOWED:
+      if (LIMIT_REACHED.test(text)) break;
       return fail(
         "permission_denied",
         `${broker} refused user "${username}" on vhost "${broker.vhost}": ${text}`,

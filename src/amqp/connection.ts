@@ -10,7 +10,7 @@ import { backoffMs, pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import {
   brokerText,
-  ConnectFailure,
+  type ConnectFailure,
   connectFailure,
   mostTelling,
   REPLY_CODE,
@@ -160,6 +160,7 @@ export class Connection {
     if (this.#opening === undefined) {
       this.#opening = Promise.withResolvers();
       this.#opening.promise.catch(() => {}); // Its owner may not wait for it.
+      if (this.#state === "closed") this.#setState("connecting");
       this.#running = this.#run();
     }
     return this.#opening.promise;
@@ -316,9 +317,7 @@ export class Connection {
     try {
       return await Promise.race([this.#options.establish(transport), lost]);
     } catch (error) {
-      throw error instanceof RpcError
-        ? new ConnectFailure(error, error.code !== "unavailable")
-        : connectFailure(transport.broker, error, transport.username);
+      throw connectFailure(transport.broker, error, transport.username);
     } finally {
       clearTimeout(timer);
     }

@@ -9,6 +9,7 @@ import { getBuiltinModule } from "node:process";
 import type { ConnectionOptions } from "node:tls";
 import { RpcError } from "../errors.ts";
 import { isAddress } from "./addresses.ts";
+import { ConnectFailure } from "./connect_failure.ts";
 
 /** Certificates and keys for `amqps://`, in PEM. The server's name and chain are always verified. */
 export interface TlsOptions {
@@ -98,7 +99,8 @@ function privateKey(text: string, name: string): KeyObject {
 /**
  * What `tls.connect` is told besides the address.
  *
- * @throws {RpcError} As {@linkcode checkTls}; `unavailable` if there is no authority to trust.
+ * @throws {RpcError} As {@linkcode checkTls}.
+ * @throws {ConnectFailure} If there is no authority to trust.
  */
 export function tlsConnectOptions(host: string, options: TlsOptions = {}): ConnectionOptions {
   checkTls(options);
@@ -129,9 +131,10 @@ function systemAuthorities(): ConnectionOptions {
   }
   if (found.length > 0) return { ca: found };
   // An empty list would mean the runtime's own to Bun.
-  throw new RpcError(
+  const error = new RpcError(
     "unavailable",
     "this system trusts no certificate authority (install the package ca-certificates, " +
       "or name the broker's authority with --tls-ca)",
   );
+  throw new ConnectFailure(error, true);
 }

@@ -16,6 +16,7 @@
 import type { AMQPChannel, AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
 import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./addresses.ts";
+import { Backlog } from "./backlog.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type ConnectFailure, connectFailure, mostTelling } from "./connect_failure.ts";
@@ -25,6 +26,7 @@ import { FrameReader } from "./frames/frame_reader.ts";
 import type { FrameView } from "./frames/frame_view.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
+import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
 import { Liveness } from "./liveness.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
@@ -102,6 +104,7 @@ export class Transport extends AMQPBaseClient {
   readonly #address: string;
   readonly #tls: TlsOptions | undefined;
   readonly #liveness: Liveness;
+  readonly #backlog = new Backlog();
   readonly #reader = new FrameReader({
     frames: (view) => this.parseFrames(view),
     isPlain: isPlainDelivery,
@@ -124,7 +127,8 @@ export class Transport extends AMQPBaseClient {
     { username, password, tls }: Login,
     { name, heartbeatSeconds }: TransportOptions,
   ) {
-    const platform = globalThis.navigator?.userAgent; // Such as Deno/2.9.6.
+    const platform = globalThis.navigator?.userAgent ?? ""; // Such as Deno/2.9.6.
+    checkLogin(broker, { username, password }, name + platform);
     const heartbeat = broker.heartbeatSeconds ?? heartbeatSeconds;
     super(broker.vhost, username, password, name, platform, FRAME_MAX, heartbeat);
     this.#broker = broker;
@@ -320,6 +324,13 @@ export class Transport extends AMQPBaseClient {
 
   /** Takes a whole frame, or several of plain deliveries. */
   protected override parseFrames(view: FrameView): void {
+    // The library would answer it with another one, which the other end may answer too.
+    if (view.getUint8(0) === FRAME_TYPE.HEARTBEAT) return;
+    if (this.connectPromise !== undefined) {
+      const refused = refusedMechanism(view, this.#broker);
+      if (refused !== undefined) return this.destroy(refused);
+      proposeHeartbeat(view, this.heartbeat);
+    }
     const frame = withoutClusterId(view) ?? view;
     try {
       super.parseFrames(frame);
@@ -391,8 +402,14 @@ export class Transport extends AMQPBaseClient {
   };
 
   #write(bytes: Uint8Array): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
     this.#liveness.sent();
-    this.#socket?.write(bytes);
+    socket.write(bytes);
+    // A broker that takes no messages may read nothing for as long as its alarm lasts.
+    if (this.#backlog.isStuck(bytes.length, socket.waitingBytes) && this.blocked === undefined) {
+      this.destroy(new Error(`it takes nothing: ${socket.waitingBytes} bytes wait to be sent`));
+    }
   }
 
   #sendHeartbeat(): void {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { channelError, REPLY_CODE, replyCodeOf, withoutClient } from "../amqp/connect_failure.ts";
+import { brokerError, REPLY_CODE, replyCodeOf, withoutClient } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
@@ -269,7 +269,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       if (call.sentOn !== session) continue;
       const place = this.#place(call);
       if (refused) {
-        this.#fail(call, RpcError.from(channelError(reason, `can't send ${place}`)));
+        this.#fail(call, brokerError(reason, `can't send ${place}`));
       } else if (!call.options.idempotent) {
         this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
       }

@@ -45,8 +45,8 @@ export interface ConnectOptions {
   /**
    * Returns the user name and the password, where the URL holds none. It is
    * called before each connection, so they may change. An `RpcError` that it
-   * throws is final at the first connection, another error is `unavailable`;
-   * both only fail an attempt later.
+   * throws is final at the first connection, unless it is `unavailable`, as any
+   * other error is: that fails an attempt only.
    */
   credentials?: () => Credentials | Promise<Credentials>;
   /**

@@ -182,8 +182,10 @@ export class RawSocket implements AsyncDisposable {
   }
 }
 
-type Bytes = Uint8Array<ArrayBuffer>;
-type MethodId = readonly [number, number];
+/** Bytes, as sockets take them. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+/** The numbers of a class and of a method. */
+export type MethodId = readonly [number, number];
 
 /** The frames that publish a message to a queue. */
 export function message(queue: string, body: Text, properties: RawProperties = {}): Bytes {
@@ -299,10 +301,12 @@ function encode(properties: RawProperties): Bytes {
   return concat(u16(flags), ...values.filter((value) => value !== undefined));
 }
 
-function method(channel: number, [classId, methodId]: MethodId, ...args: Bytes[]): Bytes {
+/** A method's frame. */
+export function method(channel: number, [classId, methodId]: MethodId, ...args: Bytes[]): Bytes {
   return frame(FRAME.METHOD, channel, concat(u16(classId), u16(methodId), ...args));
 }
 
-function frame(type: number, channel: number, payload: Bytes): Bytes {
+/** Any frame. */
+export function frame(type: number, channel: number, payload: Bytes): Bytes {
   return concat(u8(type), u16(channel), u32(payload.length), payload, u8(FRAME_END));
 }

@@ -35,9 +35,12 @@ export async function bunSocket(
 ): Promise<Socket> {
   /** What the system doesn't take yet. */
   const waiting: Uint8Array[] = [];
+  let waitingBytes = 0;
   const write = (to: BunSocket, bytes: Uint8Array): void => {
     const taken = waiting.length > 0 ? 0 : to.write(bytes);
-    if (taken >= 0 && taken < bytes.length) waiting.push(bytes.subarray(taken));
+    if (taken < 0 || taken === bytes.length) return;
+    waiting.push(bytes.subarray(taken));
+    waitingBytes += bytes.length - taken;
   };
   let socket: BunSocket;
   try {
@@ -47,6 +50,7 @@ export async function bunSocket(
       socket: {
         data: (_, bytes) => events.data(bytes),
         drain(drained) {
+          waitingBytes = 0;
           for (const bytes of waiting.splice(0)) write(drained, bytes);
         },
         close: (_, error) => events.close(error && failure(error, (code) => `read ${code}`)),
@@ -62,6 +66,9 @@ export async function bunSocket(
   socket.setNoDelay(true);
   return {
     write: (bytes) => write(socket, bytes),
+    get waitingBytes() {
+      return waitingBytes;
+    },
     destroy: () => socket.terminate(),
   };
 }

@@ -54,25 +54,44 @@ export async function denoSocket(
     destroy();
   };
   void read().then(destroy, fail).then(() => events.close(reason));
-  return { write: writer(connection, fail), destroy };
+  const writer = new Writer(connection, fail);
+  return {
+    write: (bytes) => writer.write(bytes),
+    get waitingBytes() {
+      return writer.waitingBytes;
+    },
+    destroy,
+  };
 }
 
 /** Writes one after the other, whole: one `write` may take a part. */
-function writer(
-  connection: Deno.Conn,
-  failed: (error: Error) => void,
-): (bytes: Uint8Array) => void {
-  const waiting: Uint8Array[] = [];
-  let isWriting = false;
-  const write = async (first: Uint8Array) => {
-    isWriting = true;
-    for (let bytes: Uint8Array | undefined = first; bytes; bytes = waiting.shift()) {
-      for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+class Writer {
+  readonly #connection: Deno.Conn;
+  readonly #failed: (error: Error) => void;
+  readonly #waiting: Uint8Array[] = [];
+  #isWriting = false;
+  waitingBytes = 0;
+
+  constructor(connection: Deno.Conn, failed: (error: Error) => void) {
+    this.#connection = connection;
+    this.#failed = failed;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.waitingBytes += bytes.length;
+    if (this.#isWriting) this.#waiting.push(bytes);
+    else this.#writeAll(bytes).catch(this.#failed); // Then the rest waits in vain.
+  }
+
+  async #writeAll(first: Uint8Array): Promise<void> {
+    this.#isWriting = true;
+    for (let bytes: Uint8Array | undefined = first; bytes; bytes = this.#waiting.shift()) {
+      for (let at = 0; at < bytes.length;) {
+        const count = await this.#connection.write(bytes.subarray(at));
+        this.waitingBytes -= count;
+        at += count;
+      }
     }
-    isWriting = false;
-  };
-  return (bytes) => {
-    if (isWriting) waiting.push(bytes);
-    else write(bytes).catch(failed); // Then the rest waits in vain.
-  };
+    this.#isWriting = false;
+  }
 }

@@ -19,6 +19,9 @@ export async function nodeSocket(
     socket.on("data", events.data);
     resolve({
       write: (bytes) => void socket.write(bytes),
+      get waitingBytes() {
+        return socket.writableLength;
+      },
       destroy: () => void socket.destroy(),
     });
   });

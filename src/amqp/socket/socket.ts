@@ -26,6 +26,8 @@ export interface SocketEvents {
 export interface Socket {
   /** Sends, in the order of the calls. It keeps `bytes` until they are sent, and never throws. */
   write(bytes: Uint8Array): void;
+  /** How many bytes wait until the system takes them. */
+  readonly waitingBytes: number;
   /** Ends the connection at once; `close` is told later. */
   destroy(): void;
 }
