@@ -7,6 +7,7 @@ import process from "node:process";
 import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
 import type { ConnectionStateChange } from "../amqp/connection.ts";
 import type { Credentials } from "../amqp/credentials.ts";
+import { checkLogin } from "../amqp/handshake.ts";
 import type { TlsOptions } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import {
@@ -108,8 +109,10 @@ export function resolveConnectOptions(
       `queue ${quote(queue)} is not between 1 and ${maxBytes} bytes long`,
     );
   }
+  const brokers = parseBrokerUrls(url);
+  for (const broker of brokers) checkLogin(broker, broker, name);
   return {
-    brokers: parseBrokerUrls(url),
+    brokers,
     queue,
     heartbeatSeconds,
     name,

@@ -170,6 +170,7 @@ export class ScriptedConnection {
   readonly #connection: Deno.TcpConn;
   #reading = Promise.withResolvers<void>();
   #ended = false;
+  #written = Promise.resolve();
 
   /** @param index How many were made before. */
   constructor(connection: Deno.TcpConn, index: number) {
@@ -185,8 +186,9 @@ export class ScriptedConnection {
 
   /** Sends bytes, whatever came. */
   send(bytes: Bytes): void {
-    if (this.#ended) return;
-    this.#connection.write(bytes).catch(() => this.close());
+    this.#written = this.#written.then(async () => {
+      for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
+    }).catch(() => this.close());
   }
 
   /** Reads nothing from now on. */
