@@ -29,7 +29,8 @@ export class Backlog {
   isStuck(bytes: number, waitingBytes: number, now = performance.now()): boolean {
     this.#written += bytes;
     const taken = this.#written - waitingBytes;
-    if (taken > this.#taken || waitingBytes <= MAX_WAITING_BYTES) this.#takenAt = now;
+    const waitedBefore = waitingBytes - bytes;
+    if (taken > this.#taken || waitedBefore <= MAX_WAITING_BYTES) this.#takenAt = now;
     this.#taken = taken;
     return now - this.#takenAt > MAX_STALL_MS;
   }
