@@ -15,6 +15,12 @@ Deno.test("backoffMs: is any share of its bound", () => {
   );
 });
 
+Deno.test("backoffMs: differs from one client to the next", () => {
+  const waits = Array.from({ length: 100 }, () => backoffMs(7));
+  assertEquals(new Set(waits).size > 90, true);
+  assertEquals(Math.min(...waits) < 3_200 && Math.max(...waits) > 3_200, true); // Of 6,400.
+});
+
 Deno.test("pause: ends early when the signal aborts, and leaves no timer", async () => {
   const controller = new AbortController();
   const paused = pause(1_000_000, controller.signal);

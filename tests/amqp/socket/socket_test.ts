@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { pause } from "../../../src/amqp/backoff.ts";
 import { type BunSocket, bunSocket } from "../../../src/amqp/socket/bun.ts";
 import { denoSocket } from "../../../src/amqp/socket/deno.ts";
 import { nodeSocket } from "../../../src/amqp/socket/node.ts";
@@ -41,6 +42,43 @@ async function pair(
   socket.destroy();
   await events.closed();
   assertEquals(events.reasons.length, 1);
+}
+
+/** A listener whose system answers no more connections: its queue is full. */
+async function fullListener() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const { port } = listener.addr;
+  const others: Deno.Conn[] = [];
+  while (true) {
+    const signal = AbortSignal.timeout(1_000);
+    const other = await Deno.connect({ hostname: "127.0.0.1", port, signal })
+      .catch(() => undefined);
+    if (other === undefined) break;
+    others.push(other);
+  }
+  let accepted = 0;
+  return {
+    port,
+    /** How many connections were made to fill it. */
+    others: others.length,
+    /** How many connections there have been when so much time is over. */
+    async acceptFor(ms: number): Promise<number> {
+      const accepting = (async () => {
+        for await (const connection of listener) {
+          accepted += 1;
+          connection.close();
+        }
+      })();
+      await pause(ms, never);
+      listener.close();
+      await accepting;
+      return accepted;
+    },
+    [Symbol.asyncDispose](): Promise<void> {
+      for (const other of others) other.close();
+      return Promise.resolve();
+    },
+  };
 }
 
 for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
@@ -96,13 +134,40 @@ for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
     assertEquals((error as { code?: string }).code, "ECONNREFUSED");
   });
 
-  Deno.test(`${name}: gives up when told to`, async () => {
+  Deno.test(`${name}: an attempt that is not answered is given up, and nothing of it is left`, async () => {
+    await using full = await fullListener();
     const giveUp = new AbortController();
-    // A documentation address (RFC 5737): no answer, or a network that isn't there.
-    const opening = open({ address: "192.0.2.1", port: 5672 }, new Events(), giveUp.signal);
+    const events = new Events();
+    let isOver = false;
+    const opening = open(local(full.port), events, giveUp.signal).finally(() => isOver = true);
+    opening.catch(() => {}); // It may fail before it is waited for.
+    await pause(300, never); // No answer comes, but what would come at once has come.
+    assertEquals(isOver, false);
     giveUp.abort(new Error("enough"));
+    await waitFor(() => isOver, { what: "the end of it", timeoutMs: 10_000 });
+    await assertRejects(() => opening, Error);
+    // The system asks again after a second, and after three, if it has not given up.
+    assertEquals(await full.acceptFor(3_500), full.others);
+  });
+
+  Deno.test(`${name}: gives up before it begins, if told to before`, async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const signal = AbortSignal.abort(new Error("enough"));
+    const opening = open(local(listener.addr.port), new Events(), signal);
     await assertRejects(() => opening, Error);
   });
+
+  Deno.test(`${name}: knows how much waits to be taken`, () =>
+    pair(open, async (socket, _events, peer) => {
+      assertEquals(socket.waitingBytes, 0);
+      const total = 40_000_000; // More than the system's own buffers take.
+      for (let i = 0; i < 40; i++) socket.write(new Uint8Array(1_000_000));
+      assert(socket.waitingBytes > 1_000_000 && socket.waitingBytes <= total);
+      await waitFor(() => socket.waitingBytes < total, { what: "some to be taken" });
+      const read = new Uint8Array(65_536);
+      for (let at = 0; at < total;) at += (await peer.read(read))!;
+      await waitFor(() => socket.waitingBytes === 0, { what: "all to be taken" });
+    }));
 }
 
 Deno.test("bunSocket: what the system doesn't take at once follows in order", async () => {
@@ -132,9 +197,12 @@ Deno.test("bunSocket: what the system doesn't take at once follows in order", as
     sent.push(...bytes);
     room = i % 5; // Also while something waits.
     socket.write(new Uint8Array(bytes));
+    assertEquals(socket.waitingBytes, sent.length - taken.length);
     if (i % 3 === 0) drained();
+    assertEquals(socket.waitingBytes, sent.length - taken.length);
   }
   room = Infinity;
   drained();
+  assertEquals(socket.waitingBytes, 0);
   assertEquals(taken, sent);
 });
