@@ -57,10 +57,15 @@ export function brokerText(error: unknown): string {
 /** How RabbitMQ says that there are too many connections or channels, 3.10 to 4.3; that passes. */
 const LIMIT_REACHED = /limit (of )?\(\d+\)( is reached)? \(530\)$/;
 
-/** Whether the runtime doesn't let this program connect: Deno's errors without `--allow-net`. */
+/**
+ * Whether the runtime doesn't let this program connect: without `--allow-net`
+ * Deno's own functions throw `NotCapable`, its look-up of a name fails with
+ * EPERM; Node has a code for it.
+ */
 function isDenied(thrown: unknown): boolean {
-  const { name, code } = (thrown ?? {}) as { name?: unknown; code?: unknown };
-  return name === "NotCapable" || name === "PermissionDenied" && code === undefined;
+  const { name, code, syscall } = (thrown ?? {}) as Record<string, unknown>;
+  return name === "NotCapable" || code === "ERR_ACCESS_DENIED" ||
+    code === "EPERM" && syscall === "getaddrinfo";
 }
 
 function isOfChannel(error: unknown): boolean {

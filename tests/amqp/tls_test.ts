@@ -9,6 +9,7 @@ import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { listenTls } from "../support/tls_listener.ts";
+import { waitFor } from "../support/wait.ts";
 
 const JUNK = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
 
@@ -71,6 +72,29 @@ Deno.test("tlsConnectOptions() passes on nothing that turns verification off", a
   const outcome = await promise;
   socket.destroy();
   assertMatch(outcome, /^UNABLE_TO_VERIFY|^SELF_SIGNED/);
+});
+
+Deno.test("the certificate must be for what the URL names the broker by", async () => {
+  await using files = await makeCertificates();
+  const tls = { ca: await Deno.readTextFile(files.ca) };
+  const cases: [host: string, certificate: "byName" | "byAddress", isTrusted: boolean][] = [
+    ["localhost", "byName", true],
+    ["127.0.0.1", "byName", false],
+    ["127.0.0.1", "byAddress", true],
+    ["localhost", "byAddress", false],
+  ];
+  for (const [host, certificate, isTrusted] of cases) {
+    await using listener = listenTls(files[certificate]);
+    const url = `amqps://${host}:${listener.port}`;
+    await using client = new FibonacciClient({ url, tls, connectTimeoutMs: 5_000 });
+    // It is no broker: whoever trusts it begins to speak, and is cut off.
+    const failed = client.connect().catch((error) => error.message);
+    if (isTrusted) await waitFor(() => listener.trusted > 0, { what: `trust in ${certificate}` });
+    else assertMatch(await failed, /its certificate is for another host/);
+    assertEquals(listener.trusted > 0, isTrusted, `${certificate} for ${host}`);
+    await client.close();
+    await failed;
+  }
 });
 
 Deno.test("an unusable certificate is reported by the first call, at once", async () => {

@@ -17,7 +17,7 @@ const timeoutMs = 10_000;
 
 Deno.test("tls", async (t) => {
   await using files = await makeCertificates();
-  const { ca, strangersCa, server, client, strangersClient } = files;
+  const { ca, strangersCa, server, client, chainedClient, strangersClient } = files;
   const tls = { ca, ...server };
   const wantsCertificates =
     "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true";
@@ -95,6 +95,11 @@ Deno.test("tls", async (t) => {
 
   await t.step("a client certificate", async () => {
     await works(named(strict), withClient);
+  });
+
+  await t.step("a client certificate of an authority in between", async () => {
+    const { cert, key } = chainedClient;
+    await works(named(strict), [...trusting, "--tls-cert", cert, "--tls-key", key]);
   });
 
   await t.step("refused: no client certificate, and a stranger's", async () => {

@@ -24,12 +24,18 @@ export interface Certificates extends AsyncDisposable {
   strangersCa: string;
   /** For `localhost` and the loopback addresses. */
   server: Issued;
+  /** For `localhost` by its name only. */
+  byName: Issued;
+  /** For 127.0.0.1 by its address only. */
+  byAddress: Issued;
   /** For `elsewhere.example`. */
   wrongHost: Issued;
   /** As `server`, but no longer valid. */
   expired: Issued;
   /** For a client. */
   client: Issued;
+  /** For a client, by an authority that the first one has certified; its certificate follows. */
+  chainedClient: Issued;
   /** For a client, by the other authority. */
   strangersClient: Issued;
 }
@@ -44,11 +50,23 @@ export async function makeCertificates(): Promise<Certificates> {
     maker.authority("ca"),
     maker.authority("strangers-ca"),
   ]);
-  const [server, wrongHost, expired, client, strangersClient] = await Promise.all([
+  const [
+    server,
+    byName,
+    byAddress,
+    wrongHost,
+    expired,
+    client,
+    chainedClient,
+    strangersClient,
+  ] = await Promise.all([
     maker.issue(ca, "server", LOCALHOST),
+    maker.issue(ca, "by-name", "DNS:localhost"),
+    maker.issue(ca, "by-address", "IP:127.0.0.1"),
     maker.issue(ca, "wrong-host", "DNS:elsewhere.example"),
     maker.issue(ca, "expired", LOCALHOST, -1),
     maker.issue(ca, "client", "DNS:client.example"),
+    maker.issueChained(ca, "chained-client", "DNS:client.example"),
     maker.issue(strangersCa, "strangers-client", "DNS:client.example"),
   ]);
   return {
@@ -56,9 +74,12 @@ export async function makeCertificates(): Promise<Certificates> {
     ca: ca.cert,
     strangersCa: strangersCa.cert,
     server,
+    byName,
+    byAddress,
     wrongHost,
     expired,
     client,
+    chainedClient,
     strangersClient,
     [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
   };
@@ -81,10 +102,22 @@ class Maker {
     return issued;
   }
 
-  async issue(ca: Issued, name: string, hosts: string, days = 2): Promise<Issued> {
+  /** Through an authority in between, whose certificate is in the same file. */
+  async issueChained(ca: Issued, name: string, hosts: string): Promise<Issued> {
+    const between = await this.#sign(ca, `${name}-authority`, "basicConstraints=critical,CA:TRUE");
+    const issued = await this.issue(between, name, hosts);
+    await Deno.writeTextFile(issued.cert, await Deno.readTextFile(between.cert), { append: true });
+    return issued;
+  }
+
+  issue(ca: Issued, name: string, hosts: string, days = 2): Promise<Issued> {
+    return this.#sign(ca, name, `subjectAltName=${hosts}`, days);
+  }
+
+  async #sign(ca: Issued, name: string, extension: string, days = 2): Promise<Issued> {
     const issued = this.#files(name);
     const [request, extensions] = [`${issued.cert}.csr`, `${issued.cert}.ext`];
-    await Deno.writeTextFile(extensions, `subjectAltName=${hosts}\n`);
+    await Deno.writeTextFile(extensions, `${extension}\n`);
     await openssl(
       ["req", "-new", ...NEW_KEY, "-keyout", issued.key, "-out", request],
       ["-subj", `/CN=${name}`],
