@@ -131,6 +131,9 @@ async function compileWithBun(
   const args = ["build", "--compile", "--format=esm", "--outfile", output];
   // Else the executable would obey files of whatever folder it is started in.
   args.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig");
+  // And the options that BUN_OPTIONS holds, such as scripts to run first: here they come after
+  // the end of all options.
+  args.push("--compile-exec-argv=--");
   if (target === Deno.build.target) {
     args.push("--bytecode");
   } else {

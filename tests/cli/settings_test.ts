@@ -115,6 +115,24 @@ Deno.test("settings: the files of the working directory count for nothing", asyn
   }
 });
 
+Deno.test("settings: variables of the runtime run no scripts", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
+  try {
+    const script = `${folder}/preload.js`;
+    await Deno.writeTextFile(script, "process.exit(99);\n");
+    const options = [`--preload ${script}`, `--require ${script}`, "--print 1", "--cpu-prof"];
+    for (const BUN_OPTIONS of options) {
+      const env = { BUN_OPTIONS, NODE_OPTIONS: `--require ${script}` };
+      const { code, stdout, stderr } = await runBare(["call", "--version"], { cwd: folder, env });
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      assertMatch(stdout, /^fibrpc [^\n]*\n$/);
+    }
+    assertEquals([...Deno.readDirSync(folder)].length, 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("settings: it runs with an empty environment, from the root folder", async () => {
   const queue = uniqueQueue("settings");
   await using _server = await fibrpc.serve(queue);
