@@ -62,7 +62,23 @@ export function collect(text: string, before: string[] | undefined): string[] {
 
 /** Whether a name matches one of the patterns; `*` stands for any characters, also none. */
 export function matcher(patterns: readonly string[]): (name: string) => boolean {
-  const alternatives = patterns.map((pattern) => pattern.split("*").map(RegExp.escape).join(".*"));
-  const all = new RegExp(`^(?:${alternatives.join("|")})$`, "s");
-  return (name) => all.test(name);
+  const all = patterns.map((pattern) => pattern.split("*"));
+  return (name) => all.some((parts) => matches(name, parts));
+}
+
+/**
+ * Takes each part at the first place where it can be: another place leaves less for those after it.
+ * A regular expression would try them all, for seconds, whatever name a stranger sends.
+ */
+function matches(name: string, [first = "", ...others]: readonly string[]): boolean {
+  const last = others.pop();
+  if (last === undefined) return name === first;
+  if (!name.startsWith(first) || !name.endsWith(last)) return false;
+  let end = first.length;
+  for (const part of others) {
+    const start = name.indexOf(part, end);
+    if (start === -1) return false;
+    end = start + part.length;
+  }
+  return end <= name.length - last.length;
 }

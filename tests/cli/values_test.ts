@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
-import { collect, duration, heartbeat, wholeNumber } from "../../src/cli/values.ts";
+import { collect, duration, heartbeat, matcher, wholeNumber } from "../../src/cli/values.ts";
 import { MAX_TIMEOUT_MS } from "../../src/protocol.ts";
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -78,4 +78,42 @@ Deno.test("collect(): keeps the order, and leaves what it was given as it was", 
   const first = collect("a", undefined);
   assertEquals(collect("b", first), ["a", "b"]);
   assertEquals(first, ["a"]);
+});
+
+const MATCHES: [patterns: string[], yes: string[], no: string[]][] = [
+  [["a.b"], ["a.b"], ["axb", "a.bc", "ca.b", "A.B", ""]],
+  [["a", "b"], ["a", "b"], ["ab", "a|b", "ba", "xa", "bx"]],
+  [["a*", "*b"], ["a", "ax", "b", "xb"], ["ca", "bc", "xax"]],
+  [["*"], ["", "a", "a\nb"], []],
+  [["a*b*c"], ["abc", "axbxc", "abbcc", "abcbc"], ["ab", "ac", "acb", "xabc", "abcx"]],
+  [["ab*ba"], ["abba", "ab\nba"], ["aba", "ab", "ba"]],
+  [["*aa*aa*"], ["aaaa", "xaaxaax"], ["aaa", "aaxa"]],
+  [["**"], ["", "a"], []],
+  [["(a+)+$"], ["(a+)+$"], ["aaa"]],
+  [[""], [""], ["a"]],
+];
+
+for (const [patterns, yes, no] of MATCHES) {
+  Deno.test(`matcher(): ${JSON.stringify(patterns)}`, () => {
+    const match = matcher(patterns);
+    for (const name of yes) assertEquals(match(name), true, name);
+    for (const name of no) assertEquals(match(name), false, name);
+  });
+}
+
+Deno.test("matcher(): is what a regular expression says", () => {
+  const text = fc.stringMatching(/^[ab*.]{0,8}$/);
+  fc.assert(fc.property(fc.array(text, { maxLength: 3 }), text, (patterns, name) => {
+    const alternatives = patterns.map((pattern) =>
+      pattern.split("*").map(RegExp.escape).join(".*")
+    );
+    const expected = patterns.length > 0 && new RegExp(`^(${alternatives.join("|")})$`).test(name);
+    assertEquals(matcher(patterns)(name), expected);
+  }));
+});
+
+Deno.test("matcher(): reads a name once, however many parts a pattern has", () => {
+  // A regular expression would try more ways than there are atoms.
+  const match = matcher([`${"*.".repeat(100)}replies`]);
+  assertEquals(match(`${".".repeat(100_000)}reply`), false);
 });
