@@ -14,8 +14,8 @@ import { isRpcErrorCode, RpcError } from "./errors.ts";
 /** The request queue of the tutorial programs. */
 export const DEFAULT_QUEUE = "rpc_queue";
 
-/** The broker that is meant when none is named. */
-export const DEFAULT_URL = "amqp://guest:guest@localhost:5672";
+/** The broker that is meant when none is named; user and password are `guest` unless they come from elsewhere. */
+export const DEFAULT_URL = "amqp://localhost:5672";
 
 /**
  * RabbitMQ's pseudo-queue for replies. Consuming from it declares nothing;

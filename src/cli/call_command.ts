@@ -12,18 +12,23 @@ import {
   fromEnvironment,
   given,
   HEARTBEAT_OPTION,
-  warnOfPassword,
 } from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "./logging.ts";
 import { OUTPUT_FORMATS } from "./result_writer.ts";
 import { duration, oneOf } from "./values.ts";
 
-/** Gives `command` its arguments and options, and what to do with them; `exit` is told the exit code. */
+/**
+ * Gives `command` its arguments and options, and what to do with them.
+ *
+ * @param exit Is called with the exit code.
+ * @param run What they are made for.
+ */
 export function defineCall(
   command: Command,
   environment: Environment,
   exit: (code: number) => void,
+  run: typeof call = call,
 ): void {
   addConnectOptions(command)
     .argument("<n...>", 'non-negative integers; "-" reads them from stdin, one per line')
@@ -47,18 +52,12 @@ export function defineCall(
     .action(async (numbers, options) => {
       letAttemptsLinger();
       configureLogging(environment, options, "error");
-      if (!options.quiet) {
-        warnOfPassword(
-          options.url,
-          (text) => environment.stderr.write(`fibrpc: warning: ${text}\n`),
-        );
-      }
       const timeoutMs = options.timeout ??
         fromEnvironment(environment, "FIBRPC_TIMEOUT", duration);
       const { connectTimeout: connectTimeoutMs, reply, requireServer } = options;
       exit(
-        await call(environment, numbers, {
-          ...connectOptions(environment, options, "call"),
+        await run(environment, numbers, {
+          ...await connectOptions(environment, options, "call"),
           ...given({ timeoutMs, connectTimeoutMs, reply, requireServer }),
           output: options.output ?? "text",
           quiet: options.quiet ?? false,

@@ -4,14 +4,17 @@
  * @module
  */
 import type { Command } from "@commander-js/extra-typings";
+import { getLogger } from "@logtape/logtape";
 import { InvalidArgumentError } from "commander";
 import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
 import type { ConnectOptions } from "../rpc/options.ts";
-import { type AccessOptions, tlsOptions, withPassword } from "./access.ts";
+import { type AccessOptions, checkAccess } from "./access.ts";
 import type { Environment } from "./environment.ts";
 import { collect, heartbeat } from "./values.ts";
+
+const logger = getLogger(["fibrpc", "options"]);
 
 /** `--heartbeat`. */
 export const HEARTBEAT_OPTION = [
@@ -30,19 +33,23 @@ export const addConnectOptions = (command: Command) =>
     .option("--tls-key <file>", "private key of --tls-cert")
     .option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
 
-/** The connection settings that the command line and the environment make. */
-export function connectOptions(
+/**
+ * The connection settings that the command line and the environment make.
+ *
+ * @throws {RpcError} `invalid_argument` for one that makes no sense.
+ */
+export async function connectOptions(
   environment: Environment,
   options: AccessOptions & { url?: string[]; queue?: string; heartbeat?: number },
   command: string,
-): ConnectOptions {
-  const { env } = environment;
+): Promise<ConnectOptions> {
   const { heartbeat: heartbeatSeconds } = options;
-  const url = withPassword(environment, options, options.url ?? urlFromEnvironment(environment));
-  const tls = tlsOptions(options, url);
-  const queue = options.queue ?? (env.FIBRPC_QUEUE || undefined);
+  const url = options.url ?? urlFromEnvironment(environment);
+  if (options.url !== undefined) warnOfPassword(options.url);
+  const { credentials, tls } = await checkAccess(environment, options, url);
+  const queue = options.queue ?? (environment.env.FIBRPC_QUEUE || undefined);
   return {
-    ...given({ url, queue, heartbeatSeconds, tls }),
+    ...given({ url, queue, heartbeatSeconds, credentials, tls }),
     name: `fibrpc ${command}@${environment.identity}`,
   };
 }
@@ -60,14 +67,10 @@ function urlFromEnvironment({ env }: Environment): string | undefined {
 }
 
 /** Warns of a password that other users of this host can read in the process list. */
-export function warnOfPassword(
-  urls: readonly string[] | undefined,
-  warn: (text: string) => void,
-): void {
-  if (urls === undefined) return;
+function warnOfPassword(urls: readonly string[]): void {
   const secret = parseBrokerUrls(urls).some((url) => url.hasPassword && url.password !== "guest");
   if (!secret) return;
-  warn(
+  logger.warn(
     "the password in --url is visible in the process list; use --password-file or set FIBRPC_URL",
   );
 }

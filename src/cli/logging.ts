@@ -58,6 +58,13 @@ export function configureLogging(
     loggers: [
       { category: "fibrpc", sinks: ["stderr"], lowestLevel },
       {
+        // What is wrong with the settings, also for `call`, which otherwise logs errors only.
+        category: ["fibrpc", "options"],
+        sinks: ["stderr"],
+        parentSinks: "override",
+        lowestLevel: options.quiet ? "error" : options.logLevel ?? "warning",
+      },
+      {
         category: ["logtape", "meta"],
         sinks: ["stderr"],
         lowestLevel: "warning",

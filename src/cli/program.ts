@@ -9,6 +9,7 @@ import { defineCall } from "./call_command.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { leanCommand } from "./lean_command.ts";
+import { refuseMisplacedUrls } from "./misplaced_url.ts";
 import { defineServe } from "./serve_command.ts";
 import { version } from "./version.ts";
 
@@ -55,6 +56,7 @@ export async function run(environment: Environment): Promise<number> {
       .showHelpAfterError('(see "fibrpc --help")');
   const { name, args } = commandOf(environment);
   try {
+    refuseMisplacedUrls(environment);
     // Only the one that is meant is made: all of them take longer than a call.
     if (name === undefined) {
       await addList(newCommand("fibrpc")).parseAsync(args, { from: "user" });

@@ -4,26 +4,25 @@
  * @module
  */
 import type { Command } from "@commander-js/extra-typings";
-import { getLogger } from "@logtape/logtape";
 import { QUEUE_TYPES } from "../amqp/queue.ts";
 import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../fibonacci/limits.ts";
-import {
-  addConnectOptions,
-  connectOptions,
-  given,
-  HEARTBEAT_OPTION,
-  warnOfPassword,
-} from "./connect_options.ts";
+import { addConnectOptions, connectOptions, given, HEARTBEAT_OPTION } from "./connect_options.ts";
 import type { Environment } from "./environment.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "./logging.ts";
 import { serve } from "./serve.ts";
 import { duration, matcher, oneOf, wholeNumber } from "./values.ts";
 
-/** Gives `command` its options, and what to do with them; `exit` is told the exit code. */
+/**
+ * Gives `command` its options, and what to do with them.
+ *
+ * @param exit Is called with the exit code.
+ * @param run What they are made for.
+ */
 export function defineServe(
   command: Command,
   environment: Environment,
   exit: (code: number) => void,
+  run: typeof serve = serve,
 ): void {
   addConnectOptions(command)
     .option(
@@ -67,13 +66,12 @@ export function defineServe(
     .option("--quiet", "log errors only")
     .action(async (options) => {
       configureLogging(environment, options, "info");
-      warnOfPassword(options.url, (text) => getLogger(["fibrpc", "serve"]).warn(text));
       const { maxN, workers, prefetch, maxAttempts, queueType } = options;
       const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
       const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
       exit(
-        await serve(environment, {
-          ...connectOptions(environment, options, "serve"),
+        await run(environment, {
+          ...await connectOptions(environment, options, "serve"),
           ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, queueType }),
           ...given({ allowReplyTo, drainTimeoutMs }),
           exitOnDisconnect: options.exitOnDisconnect ?? false,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import process from "node:process";
 import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
 import type { ConnectionStateChange } from "../amqp/connection.ts";
@@ -17,6 +18,8 @@ import {
   MAX_TIMEOUT_MS,
   quote,
 } from "../protocol.ts";
+
+const logger = getLogger(["fibrpc", "options"]);
 
 /** Where to connect to, and how. */
 export interface ConnectOptions {
@@ -109,8 +112,13 @@ export function resolveConnectOptions(
       `queue ${quote(queue)} is not between 1 and ${maxBytes} bytes long`,
     );
   }
+  // RabbitMQ takes line ends off the name that it declares, and then finds no queue of that name.
+  if (/\p{Cc}/u.test(queue)) {
+    throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a control character`);
+  }
   const brokers = parseBrokerUrls(url);
   for (const broker of brokers) checkLogin(broker, broker, name);
+  warnOfIgnored(brokers);
   return {
     brokers,
     queue,
@@ -120,6 +128,17 @@ export function resolveConnectOptions(
     tls,
     onStateChange,
   };
+}
+
+/** What other clients obey, and what is misspelt, is not ignored in silence. */
+function warnOfIgnored(brokers: readonly BrokerUrl[]): void {
+  const names = new Set(brokers.flatMap(({ ignoredParameters }) => ignoredParameters));
+  if (names.size === 0) return;
+  logger.warn(
+    "parameters of the broker URL without effect: {names} (it can hold heartbeat; " +
+      "certificates and times are given by options)",
+    { names: [...names].join(", ") },
+  );
 }
 
 /** Refuses a setting that is not a whole number from `min` to `max`. */

@@ -1,6 +1,7 @@
 /** Passwords from files, and users who may do no more than they need. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Broker, sharedBroker, startBroker, uniqueQueue } from "../support/broker.ts";
+import { run } from "../support/process.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 import { CommandLine, READY } from "./command_line.ts";
@@ -14,13 +15,14 @@ const QUEUE = "rpc_queue";
 const PASSWORD = "p@:/?#[]% &=,amqp://€'\"\\";
 
 async function withFile(
-  content: string | undefined,
+  content: string | Uint8Array | undefined,
   test: (file: string) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
   try {
     const file = `${folder}/password`;
-    if (content !== undefined) await Deno.writeTextFile(file, content);
+    if (typeof content === "string") await Deno.writeTextFile(file, content);
+    else if (content !== undefined) await Deno.writeFile(file, content);
     await test(file);
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -40,8 +42,8 @@ Deno.test("--password-file: the first line is the password of URLs that have non
   const wrong = new URL(broker.url);
   wrong.password = "wrong";
   const queue = uniqueQueue("access");
-  for (const rest of ["", "\n", "\r\n", "\nsecond line\n"]) {
-    await withFile(password + rest, async (file) => {
+  for (const [mark, rest] of [["", ""], ["", "\n"], ["\ufeff", "\r\n"], ["", "\nsecond line\n"]]) {
+    await withFile(`${mark}${password}${rest}`, async (file) => {
       const args = ["--queue", queue, "--url", url, "--password-file", file];
       await using server = fibrpc.spawn(["serve", ...args]);
       await server.waitForStderr(READY);
@@ -76,7 +78,13 @@ Deno.test("--password-file: applies to each of several URLs", async () => {
 
 Deno.test("--password-file: a usage error names the file, and tells nothing of it", async () => {
   const secret = "hunter2";
-  const wrong: [string | undefined, RegExp][] = [
+  const wrong: [string | Uint8Array | undefined, RegExp][] = [
+    [
+      Uint8Array.from(`\ufeff${secret}`, (character) => character.charCodeAt(0)),
+      /--password-file ".*\/password" is not text in UTF-8/,
+    ],
+    [`${secret}\x1b[A\n`, /--password-file ".*\/password" has a control character in its first/],
+    ["x".repeat(1024 * 1024 + 1), /--password-file ".*\/password" is longer than 1048576 bytes/],
     [undefined, /can't read --password-file ".*\/password"/],
     ["", /--password-file ".*\/password" has no password in its first line/],
     [`\n${secret}\n`, /--password-file ".*\/password" has no password in its first line/],
@@ -92,6 +100,65 @@ Deno.test("--password-file: a usage error names the file, and tells nothing of i
       }
     });
   }
+});
+
+Deno.test("--password-file: may be a pipe, as a shell makes them; one without an end is refused", async () => {
+  const { url, password } = withoutPassword(broker.url);
+  const queue = uniqueQueue("access");
+  await using _server = await new CommandLine(broker.url).serve(queue);
+  await withFile(undefined, async (file) => {
+    assertEquals((await run("mkfifo", [file])).code, 0);
+    await using call = fibrpc.spawn([
+      "call",
+      "30",
+      "--queue",
+      queue,
+      "--url",
+      url,
+      "--password-file",
+      file,
+    ]);
+    await Deno.writeTextFile(file, `${password}\n`);
+    assertEquals(await call.waitForExit(), { code: 0, signal: null });
+    assertEquals(call.stdout, "832040\n");
+  });
+  const { code, stderr } = await fibrpc.run(["call", "30", "--password-file", "/dev/zero"]);
+  assertEquals(code, 2);
+  assertMatch(stderr, /--password-file "\/dev\/zero"/);
+});
+
+Deno.test("--password-file: a password that was changed is read at the next connection", async () => {
+  await using own = await startBroker({ management: true });
+  const user = "rotating";
+  const setPassword = (password: string) =>
+    own.management.request("PUT", `users/${user}`, { password, tags: "" });
+  await setPassword("first");
+  const permissions = { configure: ".*", write: ".*", read: ".*" };
+  await own.management.request("PUT", `permissions/%2F/${user}`, permissions);
+  const { url } = withoutPassword(own.url.replace("guest:", `${user}:`));
+  await withFile("first\n", async (file) => {
+    const args = ["--queue", QUEUE, "--url", url, "--password-file", file];
+    await using server = fibrpc.spawn(["serve", ...args]);
+    await server.waitForStderr(READY);
+    await using call = fibrpc.spawn(["call", "-", ...args], { stdin: "piped" });
+    await call.write("1\n");
+    await call.waitForStdout(/^1$/m);
+    const names = ["fibrpc serve@", "fibrpc call@"];
+    await waitFor(async () => {
+      const connections = await own.connections();
+      return names.every((name) => connections.some((one) => one.clientName?.startsWith(name)));
+    }, { what: "both connections to be listed" });
+
+    await setPassword("second");
+    await Deno.writeTextFile(file, ""); // Half written.
+    await own.management.closeConnections();
+    await server.waitForStderr(/has no password in its first line/);
+    await Deno.writeTextFile(file, "second\n");
+    await server.waitForStderr(/(Awaiting RPC requests[^]*){2}/);
+    await call.write("30\n");
+    await call.waitForStdout(/^832040$/m);
+    assert(!/first|second/.test(server.stderr.replaceAll("its first line", "")), server.stderr);
+  });
 });
 
 Deno.test("--tls-*: a usage error says which file, and what is wrong", async () => {

@@ -1,54 +1,18 @@
 /** The command line as a function: what it is given is all that it touches. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { PassThrough } from "node:stream";
 import config from "../../deno.json" with { type: "json" };
-import type { EndSignal, Environment } from "../../src/cli/environment.ts";
-import { run } from "../../src/cli/program.ts";
 import { version } from "../../src/cli/version.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 import { CommandLine } from "./command_line.ts";
+import { FakeProcess as ProcessWithoutBroker } from "./fake_process.ts";
 
 const broker = await sharedBroker();
 
-/** A process that isn't one. */
-class FakeProcess implements Environment {
-  readonly env: Record<string, string> = { FIBRPC_URL: broker.url };
-  readonly identity = "host:1";
-  readonly stdin = new PassThrough();
-  readonly stderr = new PassThrough({ encoding: "utf8" });
-  readonly exits: number[] = [];
-  readonly args: readonly string[];
-  #listener: (signal: EndSignal) => void = () => {};
-  #stdout = "";
-
-  constructor(...args: string[]) {
-    this.args = args;
-  }
-
-  writeStdout(bytes: Uint8Array): Promise<void> {
-    this.#stdout += new TextDecoder().decode(bytes);
-    return Promise.resolve();
-  }
-
-  onSignal(listener: (signal: EndSignal) => void): void {
-    this.#listener = listener;
-  }
-
-  exit(code: number): void {
-    this.exits.push(code);
-  }
-
-  signal(signal: EndSignal): void {
-    this.#listener(signal);
-  }
-
-  /** Runs to the end; gives the exit code and what was written. */
-  async run(): Promise<{ code: number; stdout: string; stderr: string }> {
-    const code = await run(this);
-    return { code, stdout: this.#stdout, stderr: this.stderr.read() ?? "" };
-  }
+/** A process with the tests' broker. */
+class FakeProcess extends ProcessWithoutBroker {
+  override readonly env: Record<string, string> = { FIBRPC_URL: broker.url };
 }
 
 Deno.test("--version: names the version and the runtime, in each form", async () => {

@@ -1,0 +1,47 @@
+/**
+ * A process that isn't one: what the command line is given is all that it touches.
+ *
+ * @module
+ */
+import { PassThrough } from "node:stream";
+import type { EndSignal, Environment } from "../../src/cli/environment.ts";
+import { run } from "../../src/cli/program.ts";
+
+/** See the module. */
+export class FakeProcess implements Environment {
+  readonly env: Record<string, string> = {};
+  readonly identity = "host:1";
+  readonly stdin = new PassThrough();
+  readonly stderr = new PassThrough({ encoding: "utf8" });
+  readonly exits: number[] = [];
+  readonly args: readonly string[];
+  #listener: (signal: EndSignal) => void = () => {};
+  #stdout = "";
+
+  constructor(...args: string[]) {
+    this.args = args;
+  }
+
+  writeStdout(bytes: Uint8Array): Promise<void> {
+    this.#stdout += new TextDecoder().decode(bytes);
+    return Promise.resolve();
+  }
+
+  onSignal(listener: (signal: EndSignal) => void): void {
+    this.#listener = listener;
+  }
+
+  exit(code: number): void {
+    this.exits.push(code);
+  }
+
+  signal(signal: EndSignal): void {
+    this.#listener(signal);
+  }
+
+  /** Runs to the end; gives the exit code and what was written. */
+  async run(): Promise<{ code: number; stdout: string; stderr: string }> {
+    const code = await run(this);
+    return { code, stdout: this.#stdout, stderr: this.stderr.read() ?? "" };
+  }
+}

@@ -1,0 +1,220 @@
+/** What the options and variables of both commands make: each has an effect. */
+import { assertEquals, assertMatch } from "@std/assert";
+import type { Command } from "@commander-js/extra-typings";
+import type { CallCommandOptions } from "../../src/cli/call.ts";
+import { defineCall } from "../../src/cli/call_command.ts";
+import type { Environment } from "../../src/cli/environment.ts";
+import { leanCommand } from "../../src/cli/lean_command.ts";
+import type { ServeCommandOptions } from "../../src/cli/serve.ts";
+import { defineServe } from "../../src/cli/serve_command.ts";
+import { FakeProcess } from "./fake_process.ts";
+
+type Made = Partial<CallCommandOptions & ServeCommandOptions> & { numbers?: readonly string[] };
+
+/** Runs one of the commands up to where it would begin; gives what it would begin with. */
+async function made(
+  [name, ...args]: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Made> {
+  const process = new FakeProcess();
+  Object.assign(process.env, env);
+  let made: Made | undefined;
+  const run = {
+    call: (_: Environment, numbers: readonly string[], options: CallCommandOptions) => {
+      made = { ...options, numbers };
+      return Promise.resolve(7);
+    },
+    serve: (_: Environment, options: ServeCommandOptions) => {
+      made = { ...options };
+      return Promise.resolve(7);
+    },
+  };
+  let exitCode: number | undefined;
+  const exit = (code: number) => exitCode = code;
+  const command: Command = leanCommand(`fibrpc ${name}`).exitOverride();
+  if (name === "serve") defineServe(command, process, exit, run.serve);
+  else defineCall(command, process, exit, run.call);
+  await command.parseAsync(args, { from: "user" });
+  assertEquals(exitCode, 7);
+  return made!;
+}
+
+const SERVE = { name: "fibrpc serve@host:1", exitOnDisconnect: false };
+const CALL = { name: "fibrpc call@host:1", numbers: ["30"], output: "text", quiet: false };
+
+/** Options, and what they change in what the command begins with. */
+const CASES: [args: string[], effect: Made][] = [
+  [["serve"], {}],
+  [["serve", "--url", "amqp://a", "--url=amqp://b"], { url: ["amqp://a", "amqp://b"] }],
+  [["serve", "--queue", "q"], { queue: "q" }],
+  [["serve", "--max-n", "5"], { maxN: 5 }],
+  [["serve", "--max-time", "5s"], { maxTimeMs: 5_000 }],
+  [["serve", "--workers", "5"], { workers: 5 }],
+  [["serve", "--prefetch", "5"], { prefetch: 5 }],
+  [["serve", "--max-attempts", "5"], { maxAttempts: 5 }],
+  [["serve", "--drain-timeout", "5s"], { drainTimeoutMs: 5_000 }],
+  [["serve", "--exit-on-disconnect"], { exitOnDisconnect: true }],
+  [["serve", "--queue-type", "quorum"], { queueType: "quorum" }],
+  [["serve", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
+  [["serve", "--quiet"], {}],
+  [["call", "30"], {}],
+  [["call", "1", "-", "2"], { numbers: ["1", "-", "2"] }],
+  [["call", "30", "--url", "amqp://a", "--url=amqp://b"], { url: ["amqp://a", "amqp://b"] }],
+  [["call", "30", "--queue", "q"], { queue: "q" }],
+  [["call", "30", "--timeout", "5s"], { timeoutMs: 5_000 }],
+  [["call", "30", "--connect-timeout", "5s"], { connectTimeoutMs: 5_000 }],
+  [["call", "30", "--reply", "queue"], { reply: "queue" }],
+  [["call", "30", "--require-server"], { requireServer: true }],
+  [["call", "30", "--output", "json"], { output: "json" }],
+  [["call", "30", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
+  [["call", "30", "--quiet"], { quiet: true }],
+];
+
+for (const [args, effect] of CASES) {
+  Deno.test(`options: ${args.join(" ")}`, async () => {
+    const unchanged = args[0] === "serve" ? SERVE : CALL;
+    assertEquals(await made(args), { ...unchanged, ...effect } as Made);
+  });
+}
+
+Deno.test("options: --allow-reply-to is a filter of names", async () => {
+  const { allowReplyTo } = await made(["serve", "--allow-reply-to", "a.*", "b"]);
+  assertEquals(["a.x", "b", "a", "x"].map((name) => allowReplyTo!(name)), [
+    true,
+    true,
+    false,
+    false,
+  ]);
+});
+
+Deno.test("options: variables stand in for options, and come after them", async () => {
+  const env = {
+    FIBRPC_URL: " amqp://a\n",
+    AMQP_URL: "amqp://b",
+    FIBRPC_QUEUE: "q",
+    FIBRPC_TIMEOUT: "5s",
+  };
+  const { url, queue, timeoutMs } = await made(["call", "30"], env);
+  assertEquals({ url, queue, timeoutMs }, { url: " amqp://a\n", queue: "q", timeoutMs: 5_000 });
+  const args = ["call", "30", "--url", "amqp://c", "--queue", "r", "--timeout", "1s"];
+  const given = await made(args, env);
+  assertEquals([given.url, given.queue, given.timeoutMs], [["amqp://c"], "r", 1_000]);
+  assertEquals((await made(["serve"], { ...env, FIBRPC_URL: "" })).url, "amqp://b");
+});
+
+Deno.test("options: --password-file and FIBRPC_PASSWORD_FILE, read whenever they are asked for", async () => {
+  await using folder = await temporaryFolder();
+  const [file, other] = [`${folder.path}/password`, `${folder.path}/other`];
+  await Deno.writeTextFile(file, "first\n");
+  await Deno.writeTextFile(other, "other\n");
+  for (const command of [["serve"], ["call", "30"]]) {
+    await Deno.writeTextFile(file, "first\n");
+    const env = { FIBRPC_PASSWORD_FILE: other };
+    const { credentials } = await made([...command, "--password-file", file], env);
+    assertEquals(await credentials!(), { password: "first" });
+    await Deno.writeTextFile(file, "second\n");
+    assertEquals(await credentials!(), { password: "second" });
+    assertEquals(await (await made(command, env)).credentials!(), { password: "other" });
+  }
+});
+
+Deno.test("options: a password file that is wrong later fails that attempt only", async () => {
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/password`;
+  await Deno.writeTextFile(file, "first\n");
+  const { credentials } = await made(["serve", "--password-file", file]);
+  const failure = async () => await Promise.resolve(credentials!()).catch((error) => error);
+  await Deno.remove(file);
+  assertEquals((await failure()).code, "unavailable");
+  assertMatch((await failure()).message, /^can't read --password-file ".*\/password": /);
+  await Deno.writeTextFile(file, "");
+  assertEquals((await failure()).code, "unavailable");
+  await Deno.writeTextFile(file, "second");
+  assertEquals(await failure(), { password: "second" });
+});
+
+/** Runs the whole program; nothing listens at its broker. */
+async function outcome(args: string[], env: Record<string, string> = {}) {
+  const process = new FakeProcess(...args);
+  Object.assign(process.env, env);
+  const { code, stderr } = await process.run();
+  const warnings = stderr.split("\n").filter((line) => /"WARN/.test(line))
+    .map((line): string => JSON.parse(line).message);
+  return { code, stderr, warnings };
+}
+
+const OFFLINE = {
+  call: ["call", "30", "--connect-timeout", "1ms"],
+  serve: ["serve", "--exit-on-disconnect"],
+};
+
+Deno.test("options: a password in --url is warned of once, unless that is guest's or not to be seen", async () => {
+  for (const command of Object.values(OFFLINE)) {
+    const warned = async (...args: string[]) =>
+      (await outcome([...command, ...args])).warnings.filter((text) => text.includes("--url"));
+    const secret = ["--url", "amqp://u:p@127.0.0.1:1"];
+    assertEquals(await warned(...secret, ...secret), [
+      "the password in --url is visible in the process list; use --password-file or set FIBRPC_URL",
+    ]);
+    for (const level of ["debug", "warning"]) {
+      assertEquals((await warned(...secret, "--log-level", level)).length, 1);
+    }
+    assertEquals(await warned(...secret, "--log-level", "error"), []);
+    assertEquals(await warned(...secret, "--quiet"), []);
+    assertEquals(await warned("--url", "amqp://u:guest@127.0.0.1:1"), []);
+    assertEquals(await warned("--url", "amqp://u@127.0.0.1:1"), []);
+    const env = { FIBRPC_URL: "amqp://u:p@127.0.0.1:1" };
+    assertEquals((await outcome(command, env)).stderr.includes("process list"), false);
+  }
+});
+
+Deno.test("options: parameters of a URL that have no effect are named in one warning", async () => {
+  const url =
+    "amqp://127.0.0.1:1?cacertfile=/ca&heartbeat=5,amqp://127.0.0.1:1?hartbeat=5&cacertfile=/x";
+  for (const command of Object.values(OFFLINE)) {
+    const env = { FIBRPC_URL: url };
+    for (const level of [[], ["--log-level", "debug"]]) {
+      const { code, warnings } = await outcome([...command, ...level], env);
+      assertEquals(code, 3);
+      const named = warnings.filter((text) => text.includes("without effect"));
+      assertEquals(named.length, 1);
+      assertMatch(named[0]!, /: cacertfile, hartbeat \(/);
+    }
+    const { code, stderr } = await outcome(command, {
+      FIBRPC_URL: "amqp://127.0.0.1:1?auth_mechanism=external",
+    });
+    assertEquals(code, 2);
+    assertMatch(stderr, /^fibrpc: FIBRPC_URL: broker URL has a parameter auth_mechanism: .*PLAIN/);
+  }
+});
+
+Deno.test("options: a control character in a queue's name is refused, with the name", async () => {
+  for (const command of Object.values(OFFLINE)) {
+    for (const [queue, shown] of [["q\n", '"q\\n"'], ["q\r", '"q\\r"'], ["\0", '"\\u0000"']]) {
+      const { code, stderr } = await outcome(command, { FIBRPC_QUEUE: queue! });
+      assertEquals([code, stderr], [2, `fibrpc: queue ${shown} holds a control character\n`]);
+      assertEquals((await outcome([...command, "--queue", queue!])).code, 2);
+    }
+  }
+});
+
+Deno.test("options: a broker URL where none belongs is refused, and not shown", async () => {
+  const url = "amqp://u:swordfish@127.0.0.1:1";
+  for (const command of Object.values(OFFLINE)) {
+    const wrong = [[url], [`--ulr=${url}`], ["--queue", url], [`-u${url}`], ["--url", url, url]];
+    for (const args of wrong) {
+      const { code, stderr } = await outcome([...command, ...args]);
+      assertEquals([code, stderr], [2, "fibrpc: each broker URL must follow a --url of its own\n"]);
+    }
+    for (const name of ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"]) {
+      const { code, stderr } = await outcome(command, { [name]: url });
+      assertEquals(code, 2);
+      assertEquals(stderr, `fibrpc: ${name} holds a broker URL, which belongs in FIBRPC_URL\n`);
+    }
+  }
+});
+
+async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
