@@ -88,7 +88,8 @@ export class BrokerUrl {
     const [, scheme, login = "", host, port, vhost = "", query = ""] = FORM.exec(text) ??
       refuse(`has a separator in a wrong place: ${HOW_TO_WRITE}`);
     this.tls = scheme!.toLowerCase() === "amqps";
-    this.host = readHost(host!) ?? refuse(`names no valid host: ${HOW_TO_WRITE}`);
+    this.host = readHost(host!) ??
+      refuse(`names no valid host, such as broker.example or [2001:db8::1]: ${HOW_TO_WRITE}`);
     this.port = readPort(port, this.tls) ??
       refuse(`has a port that is not a number from 1 to 65535: ${HOW_TO_WRITE}`);
 

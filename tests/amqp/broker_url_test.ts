@@ -49,7 +49,7 @@ Deno.test("BrokerUrl: any credentials survive encoding", () => {
 });
 
 const SEPARATOR = /^broker URL has a separator in a wrong place: .*"\/" .* %2F, "\?" %3F, "#" %23/;
-const HOST = /^broker URL names no valid host: .*amqp:\/\/user:password@host/;
+const HOST = /^broker URL names no valid host, such as .*: it is amqp:\/\/user:password@host/;
 const PORT = /^broker URL has a port that is not a number from 1 to 65535: /;
 const SPACE = /^broker URL holds a space or control character: .* %20/;
 const SCHEME = /^broker URL must start with amqp:\/\/ or amqps:\/\/: /;

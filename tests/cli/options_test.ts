@@ -7,6 +7,7 @@ import type { Environment } from "../../src/cli/environment.ts";
 import { leanCommand } from "../../src/cli/lean_command.ts";
 import type { ServeCommandOptions } from "../../src/cli/serve.ts";
 import { defineServe } from "../../src/cli/serve_command.ts";
+import { type Issued, makeCertificates } from "../support/certificates.ts";
 import { FakeProcess } from "./fake_process.ts";
 
 type Made = Partial<CallCommandOptions & ServeCommandOptions> & { numbers?: readonly string[] };
@@ -133,6 +134,41 @@ Deno.test("options: a password file that is wrong later fails that attempt only"
   assertEquals(await failure(), { password: "second" });
 });
 
+Deno.test("options: --tls-ca, --tls-cert and --tls-key, read whenever they are asked for", async () => {
+  await using files = await makeCertificates();
+  await using folder = await temporaryFolder();
+  const [ca, cert, key] = ["ca", "cert", "key"].map((name) => `${folder.path}/${name}`);
+  const replace = async (authority: string, client: Issued) => {
+    await Deno.copyFile(authority, ca!);
+    await Deno.copyFile(client.cert, cert!);
+    await Deno.copyFile(client.key, key!);
+  };
+  const read = (file: string) => Deno.readTextFile(file);
+  await replace(files.ca, files.client);
+  const args = ["--tls-ca", ca!, "--tls-cert", cert!, "--tls-key", key!];
+  const { tls } = await made(["call", "30", "--url", "amqp://a", "--url", "amqps://b", ...args]);
+  if (typeof tls !== "function") throw new Error("it can't be asked for");
+  assertEquals(await tls(), {
+    ca: await read(files.ca),
+    cert: await read(files.client.cert),
+    key: await read(files.client.key),
+  });
+  await replace(files.strangersCa, files.strangersClient);
+  assertEquals(await tls(), {
+    ca: await read(files.strangersCa),
+    cert: await read(files.strangersClient.cert),
+    key: await read(files.strangersClient.key),
+  });
+  await Deno.copyFile(files.client.cert, cert!); // Only one of the two is there yet.
+  const failure = await Promise.resolve(tls()).catch((error) => error);
+  assertEquals(failure.code, "unavailable");
+  assertMatch(failure.message, /^--tls-key ".*\/key" is not the private key .* in --tls-cert "/);
+
+  const { tls: only } = await made(["serve", "--url", "amqps://b", "--tls-ca", ca!]);
+  if (typeof only !== "function") throw new Error("it can't be asked for");
+  assertEquals(await only(), { ca: await read(files.strangersCa) });
+});
+
 /** Runs the whole program; nothing listens at its broker. */
 async function outcome(args: string[], env: Record<string, string> = {}) {
   const process = new FakeProcess(...args);
@@ -163,6 +199,7 @@ Deno.test("options: a password in --url is warned of once, unless that is guest'
     assertEquals(await warned(...secret, "--quiet"), []);
     assertEquals(await warned("--url", "amqp://u:guest@127.0.0.1:1"), []);
     assertEquals(await warned("--url", "amqp://u@127.0.0.1:1"), []);
+    assertEquals((await warned(`--url=${secret[1]}`)).length, 1);
     const env = { FIBRPC_URL: "amqp://u:p@127.0.0.1:1" };
     assertEquals((await outcome(command, env)).stderr.includes("process list"), false);
   }
@@ -180,6 +217,8 @@ Deno.test("options: parameters of a URL that have no effect are named in one war
       assertEquals(named.length, 1);
       assertMatch(named[0]!, /: cacertfile, hartbeat \(/);
     }
+    const obeyed = { FIBRPC_URL: "amqp://127.0.0.1:1?heartbeat=5" };
+    assertEquals((await outcome(command, obeyed)).stderr.includes("without effect"), false);
     const { code, stderr } = await outcome(command, {
       FIBRPC_URL: "amqp://127.0.0.1:1?auth_mechanism=external",
     });
@@ -196,6 +235,12 @@ Deno.test("options: a control character in a queue's name is refused, with the n
       assertEquals((await outcome([...command, "--queue", queue!])).code, 2);
     }
   }
+});
+
+Deno.test("options: a line's end in a variable is refused, and shown", async () => {
+  const { code, stderr } = await outcome(OFFLINE.call, { FIBRPC_TIMEOUT: "5s\n" });
+  assertEquals(code, 2);
+  assertMatch(stderr, /^fibrpc: FIBRPC_TIMEOUT="5s\\n" is invalid\. /);
 });
 
 Deno.test("options: a broker URL where none belongs is refused, and not shown", async () => {
