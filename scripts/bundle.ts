@@ -38,6 +38,23 @@ const __late = (name) => new Proxy({}, {
 /** Something could not be made; the message says why. */
 export class BuildError extends Error {}
 
+/** The main module, and what it starts as a worker. */
+export type Bundles = readonly [main: string, worker: string];
+
+/**
+ * Bundles the command line.
+ *
+ * @param folder Where to write the files.
+ */
+export async function bundleProgram(folder: string, signal?: AbortSignal): Promise<Bundles> {
+  const main = `${folder}/fibrpc.js`;
+  await bundle("src/cli/main.ts", main, signal);
+  // The compute pool looks for it beside its own module, by this name.
+  const worker = `${folder}/compute_worker.js`;
+  await bundle("src/fibonacci/compute_worker.ts", worker, signal);
+  return [main, worker];
+}
+
 /**
  * Bundles. Not minified: 0.1 % of the executable's size, no slower to start,
  * and a stack trace that can be read.

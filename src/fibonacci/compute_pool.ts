@@ -27,6 +27,12 @@ export const MIN_POOL_N = 100_000;
 /** How often a computation whose worker dies is started, in all. */
 const MAX_ATTEMPTS = 2;
 
+/**
+ * How soon another worker is tried after one that could not be started, in
+ * milliseconds: what the system was short of may be there again.
+ */
+const START_AGAIN_MS = 1_000;
+
 /** Settings of a {@linkcode ComputePool}. */
 export interface ComputePoolOptions {
   /**
@@ -78,9 +84,9 @@ interface Job {
 /**
  * A pool of workers, in front of which computations wait in order.
  *
- * Where no worker can be started (no permission to read its module, or a
- * bundle that was made without it), the pool goes on as if it had 0 workers,
- * and logs why.
+ * While no worker can be started (no permission to read its module, a bundle
+ * that was made without it, a system that is short of threads), the pool goes
+ * on with those that it has, or as if it had 0 workers, and logs why once.
  */
 export class ComputePool implements Disposable {
   readonly #idleTimeoutMs: number;
@@ -91,8 +97,10 @@ export class ComputePool implements Disposable {
   readonly #busy = new Map<ComputeThread, Job | undefined>();
   /** The one that was used last is used first, so that the others time out. */
   readonly #idle = new Map<ComputeThread, ReturnType<typeof setTimeout>>();
-  #maxThreads: number;
+  readonly #maxThreads: number;
   #starting: ComputeThread | undefined;
+  /** When the latest start failed, if it did. */
+  #failedAt: number | undefined;
   #computing = false;
   #closed = false;
 
@@ -174,10 +182,14 @@ export class ComputePool implements Disposable {
       if (job === undefined) return;
       this.#run(thread, job);
     }
-    if (this.#queue.size === 0) return;
-    if (this.#maxThreads === 0) this.#computeHere();
     // One at a time: on Deno each holds up the event loop for some 25 ms.
-    else if (this.#starting === undefined && this.#threads.size < this.#maxThreads) this.#start();
+    if (this.#queue.size === 0 || this.#starting !== undefined) return;
+    if (this.#threads.size < this.#maxThreads && this.#mayStart()) this.#start();
+    else if (this.#threads.size === 0) this.#computeHere();
+  }
+
+  #mayStart(): boolean {
+    return this.#failedAt === undefined || performance.now() - this.#failedAt >= START_AGAIN_MS;
   }
 
   #start(): void {
@@ -185,6 +197,7 @@ export class ComputePool implements Disposable {
       this.#starting = new ComputeThread({
         onReady: (thread) => {
           this.#starting = undefined;
+          this.#failedAt = undefined;
           this.#rest(thread);
         },
         onResult: (thread, result) => this.#onResult(thread, result),
@@ -197,17 +210,13 @@ export class ComputePool implements Disposable {
   }
 
   #onStartFailure(error: Error): void {
-    this.#maxThreads = this.#threads.size;
-    if (this.#maxThreads > 0) {
-      logger.warn("can't start another worker; {workers} go on: {error}", {
-        workers: this.#maxThreads,
-        error: error.message,
-      });
-    } else {
-      logger.warn(
-        "can't start a worker; big numbers hold up everything else while they are computed: {error}",
-        { error: error.message },
-      );
+    const isFirst = this.#failedAt === undefined;
+    this.#failedAt = performance.now();
+    if (isFirst) {
+      const text = this.#threads.size > 0
+        ? "can't start another worker; {workers} go on: {error}"
+        : "can't start a worker; big numbers hold up everything else while they are computed: {error}";
+      logger.warn(text, { workers: this.#threads.size, error: error.message });
     }
     this.#next();
   }

@@ -19,6 +19,9 @@ import type { ComputeReply, ComputeResult } from "./compute_worker.ts";
  */
 const GIVE_UP_LIMIT_MS = 1000;
 
+/** How many files a worker opens: 6 on Deno 2.9, 2 on Bun 1.4. */
+const MAX_WORKER_FILES = 8;
+
 /** What a {@linkcode ComputeThread} tells its owner. */
 export interface ComputeThreadEvents {
   /** It takes numbers from now on. */
@@ -46,10 +49,12 @@ export class ComputeThread {
    *
    * @param events Where to tell what happens.
    * @param module What the worker runs.
-   * @throws Where the runtime can't start it, such as without the permission to read the module.
+   * @throws Where the runtime can't start it, such as without the permission to read the module,
+   * and where the process has too many open files for it.
    */
   constructor(events: ComputeThreadEvents, module: URL = computeWorkerModule()) {
     this.#events = events;
+    checkOpenFiles();
     // Not imported: a bundle loads its imports before its first line, and a call needs none of this.
     const { Worker } = process.getBuiltinModule("node:worker_threads");
     this.#worker = new Worker(module, { workerData: this.#signals.cells });
@@ -115,4 +120,24 @@ function computeWorkerModule(): URL {
   // From a registry, on Deno, whose node:worker_threads takes files and data only.
   const source = `import ${JSON.stringify(module.href)};`;
   return new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+}
+
+/**
+ * Whether the process may open as many files as a worker needs: without them
+ * Deno (2.9) and Bun (1.4) end the whole process.
+ *
+ * @throws The system's error.
+ */
+function checkOpenFiles(): void {
+  const { closeSync, openSync } = process.getBuiltinModule("node:fs");
+  const { devNull } = process.getBuiltinModule("node:os");
+  const files: number[] = [];
+  try {
+    while (files.length < MAX_WORKER_FILES) files.push(openSync(devNull, "r"));
+  } catch (error) {
+    // Without the permission to read there is no saying.
+    if (/EMFILE|ENFILE/.test(String((error as { code?: unknown }).code))) throw error;
+  } finally {
+    for (const file of files) closeSync(file);
+  }
 }

@@ -189,8 +189,8 @@ function sign(k: number): number {
   return k % 2 ? -1 : 1;
 }
 
-/** Whether the limbs are F(n) modulo BASE - 1 and BASE + 1. */
-function isCongruent(limbs: Float64Array, n: number, checkpoint: Checkpoint): boolean {
+/** Whether the limbs are F(n) modulo BASE - 1 and BASE + 1. Exported for tests. */
+export function isCongruent(limbs: Float64Array, n: number, checkpoint: Checkpoint): boolean {
   let sum = 0;
   let alternating = 0;
   for (let j = 0; j < limbs.length; j++) {

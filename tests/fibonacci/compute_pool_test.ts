@@ -176,6 +176,24 @@ Deno.test("ComputePool: what is given up ends at its next checkpoint, and its wo
   assertEquals(shared.workers, 1);
 });
 
+Deno.test("ComputePool: what is given up ends early, and its worker computes the next one", async () => {
+  using pool = new ComputePool({ workers: 1 });
+  for (let i = 0; i < 2; i++) {
+    await assertCode(pool.compute(80_000_000, { maxTimeMs: 1 }), "resource_exhausted");
+    assertEquals(text(await pool.compute(100_000)), fibonacciDecimal(100_000));
+  }
+  assertEquals(pool.workers, 1);
+});
+
+Deno.test("ComputePool: a small call is seen by all that compute", async () => {
+  const shared = workerModule("while (!Atomics.load(workerData, 1)); return String(n)");
+  using pool = new ComputePool({ workers: 2, module: shared.module });
+  const results = [1, 2].map((n) => pool.compute(n, { maxTimeMs: 20_000 }));
+  await waitFor(() => shared.computations === 2, { what: "two computations" });
+  pool.smallCall();
+  assertEquals((await Promise.all(results)).map(text), ["1", "2"]);
+});
+
 Deno.test("ComputePool: a worker that hangs is replaced when its computation is given up", async () => {
   const shared = workerModule("if (n === 1) wait(); return String(n)");
   using pool = new ComputePool({ workers: 1, module: shared.module });
@@ -189,6 +207,7 @@ Deno.test("ComputePool: the time limit doesn't count the wait for a worker", asy
   const shared = workerModule("wait(); return String(n)");
   const pool = new ComputePool({ workers: 1, module: shared.module });
   const first = assertCode(pool.compute(1), "cancelled");
+  await waitFor(() => shared.computations === 1, { what: "the first computation" });
   const limited = assertCode(pool.compute(2, { maxTimeMs: 1 }), "cancelled");
   // Longer than its limit, and it still waits.
   await assertCode(pool.compute(3, { signal: AbortSignal.timeout(50) }), "cancelled");
@@ -203,6 +222,21 @@ Deno.test("ComputePool: a computation whose worker dies is done by another", asy
   using pool = new ComputePool({ workers: 1, module: shared.module });
   assertEquals(text(await pool.compute(1)), "1");
   assertEquals([shared.workers, shared.computations, pool.workers], [2, 2, 1]);
+});
+
+Deno.test("ComputePool: a second attempt has the whole time limit for itself", async () => {
+  const shared = workerModule(
+    "if (computations === 1) exit(); return String(n)",
+    "if (Atomics.load(cells, 0) === 2) wait();",
+  );
+  using pool = new ComputePool({ workers: 1, module: shared.module });
+  const maxTimeMs = 1_000;
+  const first = pool.compute(1, { maxTimeMs });
+  await waitFor(() => shared.workers === 2, { what: "the second worker" });
+  // The first attempt's time is over, and the second worker still starts.
+  await assertCode(pool.compute(2, { signal: AbortSignal.timeout(maxTimeMs + 20) }), "cancelled");
+  shared.open();
+  assertEquals(text(await first), "1");
 });
 
 Deno.test("ComputePool: what kills two workers is an internal error, and the next one runs", async () => {
@@ -240,6 +274,40 @@ Deno.test("ComputePool: computes by itself where no worker can be started", asyn
   assertEquals(results.map(text), ["55", "6765", "832040"]);
   await assertCode(pool.compute(-1), "internal");
   assertEquals([shared.workers, pool.workers], [1, 0]);
+});
+
+Deno.test("ComputePool: computes by itself while no worker can be started, and tries again", async () => {
+  const shared = workerModule(
+    "return 'by a worker'",
+    "if (Atomics.load(cells, 0) === 2) exit();",
+  );
+  using pool = new ComputePool({ workers: 1, idleTimeoutMs: 1, module: shared.module });
+  const compute = async () => text(await pool.compute(10));
+  assertEquals(await compute(), "by a worker");
+  await waitFor(() => pool.workers === 0, { what: "the idle worker to go" });
+  assertEquals(await compute(), "55");
+  await waitFor(async () => await compute() === "by a worker", { what: "another worker" });
+  assertEquals(shared.workers, 3);
+});
+
+Deno.test("ComputePool: workers go on where another can't be started, which is tried again", async () => {
+  const shared = workerModule(
+    "if (n === 1) wait(); return 'by a worker'",
+    "if (Atomics.load(cells, 0) === 2) exit();",
+  );
+  using pool = new ComputePool({ workers: 2, module: shared.module });
+  const busy = pool.compute(1);
+  await waitFor(() => shared.computations === 1, { what: "the first computation" });
+  const waiting = pool.compute(2);
+  await waitFor(() => shared.workers === 2 && pool.workers === 1, { what: "a failed start" });
+  assertEquals(pool.waiting, 1); // It waits for the worker, rather than being computed here.
+  await waitFor(() => pool.compute(3, { signal: AbortSignal.timeout(50) }).catch(() => ""), {
+    what: "another worker",
+  });
+  assertEquals(text(await waiting), "by a worker");
+  assertEquals([shared.workers, pool.workers], [3, 2]);
+  shared.open();
+  await busy;
 });
 
 Deno.test("ComputePool: an idle worker goes, and another comes when it is needed", async () => {

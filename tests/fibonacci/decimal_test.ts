@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { fibonacciDecimal, fibonacciDigits } from "../../src/fibonacci/decimal.ts";
+import { fibonacciDecimal, fibonacciDigits, isCongruent } from "../../src/fibonacci/decimal.ts";
 import { fibonacci } from "../../src/fibonacci/fibonacci.ts";
 
 /** F(n) without the way out that hides an error in the decimal calculation. */
@@ -70,6 +70,25 @@ Deno.test("fibonacciDecimal() gives the digits that GNU MP gives", async () => {
 Deno.test("fibonacciDecimal() obeys the recurrence in the last digits for n = 10^7 to 10^7 + 2", () => {
   const last = (n: number) => BigInt(withoutBigint(n).slice(-1000));
   assertEquals(last(10_000_002), (last(10_000_001) + last(10_000_000)) % 10n ** 1000n);
+});
+
+Deno.test("isCongruent() finds what one of its two checks can't", () => {
+  const n = 20_000;
+  const digits = fibonacci(n).toString();
+  const limbs = new Float64Array(Math.ceil(digits.length / 4));
+  for (let j = 0; j < limbs.length; j++) {
+    limbs[j] = Number(digits.slice(-4 * (j + 1), digits.length - 4 * j));
+  }
+  const isRight = () => isCongruent(limbs, n, () => {});
+  assert(isRight());
+  assert(limbs[10] !== limbs[11]);
+  [limbs[10], limbs[11]] = [limbs[11], limbs[10]]; // Their sum is the same.
+  assert(!isRight());
+  [limbs[10], limbs[11]] = [limbs[11] + 1, limbs[10] + 1]; // Their difference is the same.
+  assert(!isRight());
+  limbs[10] -= 1;
+  limbs[11] -= 1;
+  assert(isRight());
 });
 
 Deno.test("fibonacciDigits() ends at any checkpoint that throws", () => {

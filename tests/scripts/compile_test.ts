@@ -41,6 +41,35 @@ Deno.test("compile on Deno's base: embeds the bundles, with the least permission
   }
 });
 
+Deno.test("compile on Bun's base: a binary that isn't the known one is not run", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const project = `${folder}/project`;
+    const script = await Deno.readTextFile(`${root}scripts/compile.ts`);
+    const [, version] = /BUN_VERSION = "(.+)"/.exec(script)!;
+    const files = ["deno.json", "deno.lock", "mod.ts", "scripts", "src", "tests"];
+    await Deno.mkdir(project);
+    await run("cp", ["-R", ...files.map((file) => `${root}${file}`), project]);
+    for (const platform of ["linux-x64", "linux-aarch64", "darwin-x64", "darwin-aarch64"]) {
+      const own = `${project}/.fibrpc/bun-${platform}-${version}`;
+      const bin = `${own}/node_modules/@oven/bun-${platform}/bin`;
+      await Deno.mkdir(bin, { recursive: true });
+      await Deno.writeTextFile(`${bin}/bun`, `#!/bin/sh\ntouch ${folder}/run\n`, { mode: 0o755 });
+    }
+    const args = ["run", "-A", "--quiet", `${project}/scripts/compile.ts`, "--base", "bun"];
+    // What isn't in Deno's cache can't be had.
+    const proxy = "http://127.0.0.1:9";
+    const env = { HTTP_PROXY: proxy, HTTPS_PROXY: proxy, NO_COLOR: "1" };
+    const { code, stderr } = await run(Deno.execPath(), args, { env, timeoutMs: 180_000 });
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "Could not get the npm package @oven/bun-");
+    const left = Array.from(Deno.readDirSync(folder), ({ name }) => name);
+    assertEquals(left, ["project"]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("compile: refuses what it doesn't know, and says what it does", async () => {
   const { code, stderr } = await compile("unused", "--target", "z80");
   assertEquals(code, 2);

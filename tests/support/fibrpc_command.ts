@@ -22,7 +22,8 @@ export interface Command {
   args: string[];
 }
 
-const ROOT = new URL("../../", import.meta.url);
+/** The project's folder. */
+export const ROOT = new URL("../../", import.meta.url);
 const EXECUTABLE = new URL("dist/fibrpc", ROOT);
 const SOURCES = new URL("src/", ROOT);
 
@@ -35,6 +36,11 @@ export function fibrpcCommand(): Command {
   const chosen = Deno.env.get("FIBRPC_TEST_BIN");
   if (chosen) return { command: chosen, args: [] };
   if (isUpToDate()) return { command: fileURLToPath(EXECUTABLE), args: [] };
+  return onDeno(new URL("cli/main.ts", SOURCES));
+}
+
+/** A module on this very Deno, with the permissions that the executable has built in, and no more. */
+export function onDeno(module: URL): Command {
   return {
     command: Deno.execPath(),
     args: [
@@ -42,9 +48,8 @@ export function fibrpcCommand(): Command {
       "--quiet",
       "--no-prompt",
       `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
-      // What the executable has built in, and no more.
       "--permission-set=fibrpc",
-      fileURLToPath(new URL("cli/main.ts", SOURCES)),
+      fileURLToPath(module),
     ],
   };
 }
@@ -72,7 +77,8 @@ function isUpToDate(): boolean {
   return built !== undefined && newest(SOURCES) <= built;
 }
 
-function modified(file: URL): number | undefined {
+/** When a file was last written; `undefined` if there is none. */
+export function modified(file: URL): number | undefined {
   try {
     return Deno.statSync(file).mtime?.getTime();
   } catch (error) {
@@ -81,7 +87,8 @@ function modified(file: URL): number | undefined {
   }
 }
 
-function newest(folder: URL): number {
+/** When the latest of a folder's files was written. */
+export function newest(folder: URL): number {
   let time = 0;
   for (const entry of Deno.readDirSync(folder)) {
     const url = new URL(
