@@ -4,11 +4,12 @@
  *     broker.ts answers         Does one on localhost:5672 let us in?
  *     broker.ts installed       Can a private node be started here? (3: no)
  *     broker.ts start           Start one, print its URL, run until ended.
- *     broker.ts delete <queue>  On $FIBRPC_URL, else on localhost:5672.
+ *     broker.ts delete <queue>  And its suspects, on $FIBRPC_URL, else on localhost:5672.
  */
 
 import { parseBrokerUrls } from "../src/amqp/broker_url.ts";
 import { Transport } from "../src/amqp/transport.ts";
+import { SUSPECTS_SUFFIX } from "../src/protocol.ts";
 import { findServer, startBroker } from "../tests/support/broker.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -38,10 +39,10 @@ async function answers(): Promise<void> {
   await connection.close();
 }
 
-async function deleteQueue(name: string): Promise<void> {
+async function deleteQueues(name: string): Promise<void> {
   const connection = await connect();
   const channel = await connection.openChannel();
-  await channel.queueDelete(name);
+  for (const queue of [name, name + SUSPECTS_SUFFIX]) await channel.queueDelete(queue);
   await connection.close();
 }
 
@@ -55,7 +56,7 @@ async function start(): Promise<never> {
 
 async function run([command, argument]: string[]): Promise<number> {
   if (command === "answers") await answers();
-  else if (command === "delete") await deleteQueue(argument);
+  else if (command === "delete") await deleteQueues(argument);
   else if (command === "start") await start();
   else if (command !== "installed") throw new Error(`no command "${command}"`);
   else if (!await findServer()) return NOT_INSTALLED;

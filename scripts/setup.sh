@@ -80,28 +80,41 @@ need_deno() {
   say "Deno $DENO_MINIMUM or newer is not on PATH: getting $DENO_PINNED into .fibrpc/"
   if command -v npm >/dev/null; then
     # The binary is in a package of its own for each platform, so that no
-    # install script has to run.
+    # install script has to run. What is there already is not the right one.
+    rm -rf "$root/.fibrpc/node_modules"
     npm install --prefix "$root/.fibrpc" --no-save --ignore-scripts --no-audit \
       --no-fund --no-update-notifier --loglevel=error "deno@$DENO_PINNED" >&2 || say "npm could not."
-    use_own_deno && return
-  fi
-  if command -v curl >/dev/null; then
-    curl -fsSL https://deno.land/install.sh |
-      CI=1 DENO_INSTALL="$root/.fibrpc/deno" sh -s "v$DENO_PINNED" >&2 ||
-      say "Deno's installer could not."
     use_own_deno && return
   fi
   die "no Deno. Install $DENO_MINIMUM or newer (npm install -g deno, or see https://docs.deno.com) and run this again"
 }
 
 use_own_deno() {
-  for binary in "$root"/.fibrpc/node_modules/@deno/*/deno "$root/.fibrpc/deno/bin/deno"; do
-    if [ -x "$binary" ] && deno_suits "$binary"; then
-      PATH="${binary%/deno}:$PATH"
+  for binary in "$root"/.fibrpc/node_modules/@deno/*/deno; do
+    folder=${binary%/deno}
+    if [ -x "$binary" ] && is_genuine "$binary" "${folder##*/}" && deno_suits "$binary"; then
+      PATH="$folder:$PATH"
       return 0
     fi
   done
   return 1
+}
+
+# Before it is run: whether a platform's binary is the one of DENO_PINNED, by its SHA-256.
+is_genuine() {
+  case $2 in
+    linux-x64-glibc) known=bceb5b6a6239b0b010418406d8c77a508f67cf4337d94288f1c19fe71304aab0 ;;
+    linux-arm64-glibc) known=d08d392418df53f4e6e88a08909c0e1bccbf9adcead7232df72b6ad6075ec416 ;;
+    darwin-x64) known=ec9fbd8e8f5f6ca5ceb0ebe4a564636f2c698bf60e3187460ded400cc0147fd5 ;;
+    darwin-arm64) known=b3ac3bd206e48c26026cadd80c1367e96c149f9c66130952382a642b09fa8a71 ;;
+    *) return 1 ;;
+  esac
+  if command -v sha256sum >/dev/null; then
+    found=$(sha256sum "$1")
+  else
+    found=$(shasum -a 256 "$1")
+  fi
+  [ "${found%% *}" = "$known" ]
 }
 
 # --- System packages --------------------------------------------------------
