@@ -340,7 +340,7 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
 /** Leaves requests in the queue that were delivered before, to somebody who went away. */
 async function suspect(url: string, count = 1): Promise<void> {
   await using operator = await RawChannel.open(url);
-  await operator.channel.queueDeclare(QUEUE, { durable: false, autoDelete: false });
+  await operator.declare(QUEUE);
   for (let i = 0; i < count; i++) {
     await operator.send(QUEUE, "30", { correlationId: `suspect ${i}` });
   }

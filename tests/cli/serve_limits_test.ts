@@ -36,6 +36,7 @@ Deno.test("--drain-timeout: what isn't finished in time goes back, exit code 1",
   const queue = uniqueQueue("drain-timeout");
   await using peer = await RawChannel.open(broker.url);
   await using server = await fibrpc.serve(queue, "--max-n", SLOW, "--drain-timeout", "1ms");
+  await peer.channel.confirmSelect(); // What is sent is in the queue.
   for (let i = 0; i < 8; i++) await peer.send(queue, SLOW);
   await waitFor(async () => (await peer.look(queue)).messages === 0, { what: "the delivery" });
   server.kill("SIGTERM");

@@ -1,15 +1,10 @@
 /** `fibrpc serve`: its log, its queue, its end. */
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertRejects,
-  assertStringIncludes,
-} from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import type { Program } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import { permitsTransientQueues } from "../support/transient_queues.ts";
 import { CommandLine, READY, withPassword } from "./command_line.ts";
 
 const broker = await sharedBroker();
@@ -124,8 +119,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+const permitsTransient = await permitsTransientQueues(broker.url);
+
 const DECLARED = {
-  transient: [{ durable: false }, {}],
+  ...(permitsTransient && { transient: [{ durable: false }, {}] }),
   classic: [{ durable: true }, {}],
   quorum: [{ durable: true }, { "x-queue-type": "quorum" }],
 } as const;
@@ -155,12 +152,12 @@ for (const [type, [how, args]] of Object.entries(DECLARED)) {
   });
 }
 
-Deno.test("serve: the queue is transient unless asked otherwise", async () => {
+Deno.test("serve: the queue is transient unless asked otherwise, or quorum where that is refused", async () => {
   const queue = uniqueQueue("serve");
-  await using peer = await RawChannel.open(broker.url);
-  await using _server = await fibrpc.serve(queue);
-  await peer.declare(queue);
-  await assertRejects(() => peer.channel.queueDeclare(queue, { durable: true }), Error);
+  await using server = await fibrpc.serve(queue);
+  const type = permitsTransient ? "transient" : "quorum";
+  assertStringIncludes(server.stderr, `declared ${queue} (${type})`);
+  assertEquals(/refuses transient queues/.test(server.stderr), !permitsTransient);
 });
 
 Deno.test("serve --max-n: the largest n that is computed", async () => {

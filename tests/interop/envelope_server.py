@@ -7,6 +7,11 @@ import json
 
 import pika
 
+QUEUE_TYPES = {
+    "transient": {},
+    "quorum": {"durable": True, "arguments": {"x-queue-type": "quorum"}},
+}
+
 
 def fib(n):
     a, b = 0, 1
@@ -20,6 +25,9 @@ def main():
     parser.add_argument("--url", required=True)
     parser.add_argument("--queue", default="rpc_queue")
     parser.add_argument("--max-n", type=int, required=True)
+    parser.add_argument(
+        "--queue-type", choices=QUEUE_TYPES, default="transient"
+    )
     args = parser.parse_args()
 
     def answer(body):
@@ -45,7 +53,7 @@ def main():
 
     connection = pika.BlockingConnection(pika.URLParameters(args.url))
     channel = connection.channel()
-    channel.queue_declare(queue=args.queue)
+    channel.queue_declare(queue=args.queue, **QUEUE_TYPES[args.queue_type])
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume(queue=args.queue, on_message_callback=on_request)
     print(f"envelope server ready on {args.queue}", flush=True)

@@ -9,12 +9,6 @@ import { type Command, fibrpcCommand } from "../support/fibrpc_command.ts";
 import { type Outcome, type Program, run, spawn } from "../support/process.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 
-/** The kinds of request queue that tutorial programs declare. */
-export const QUEUE_TYPES = ["transient", "quorum"] as const;
-
-/** One of {@linkcode QUEUE_TYPES}. */
-export type QueueType = typeof QUEUE_TYPES[number];
-
 /**
  * A request queue of its own at a broker, and the programs that meet there.
  * Disposing of it ends the servers and deletes the queue.

@@ -30,7 +30,7 @@ async function surviveUntil(
 ): Promise<{ deaths: number; started: number[] }> {
   let deaths = 0;
   const started: number[] = [];
-  while (true) {
+  while (deaths <= maxAttempts) {
     await using server = startFragile(queue, maxAttempts, effect);
     const isLost = async () => {
       if (effect === "kill" || !server.stdout.includes(`start ${POISON}`)) return server.ended;
@@ -46,6 +46,7 @@ async function surviveUntil(
     started.push(...[...server.stdout.matchAll(/start (\d+)/g)].map(([, n]) => Number(n)));
     if (isDone) return { deaths, started };
   }
+  throw new Error(`${deaths} servers were lost, and started ${started}`);
 }
 
 Deno.test("SuspectLane: its queue is there from the start, and again when it was deleted", async () => {
@@ -71,11 +72,9 @@ for (const [type, maxAttempts, effect] of CASES) {
   Deno.test(`SuspectLane: ${maxAttempts} attempts for a request that can ${effect}, none of its neighbours is given up (${type})`, async () => {
     await using peer = await RawChannel.open(broker.url);
     const queue = uniqueQueue("poison");
-    await peer.channel.queueDeclare(
-      queue,
-      { durable: type === "quorum", autoDelete: false },
-      type === "quorum" ? { "x-queue-type": "quorum" } : {},
-    );
+    if (type === "quorum") {
+      await peer.channel.queueDeclare(queue, { durable: true }, { "x-queue-type": "quorum" });
+    } else await peer.declare(queue);
     const numbers = Array.from({ length: 40 }, (_, i) => i);
     numbers.splice(20, 0, POISON);
     for (const n of numbers) await peer.send(queue, String(n), { correlationId: String(n) });

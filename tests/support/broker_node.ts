@@ -36,12 +36,6 @@ export interface NodeOptions {
    * @default {false}
    */
   management?: boolean;
-  /**
-   * The address to listen on.
-   *
-   * @default {"127.0.0.1"}
-   */
-  listen?: "127.0.0.1" | "::1";
   /** Listens for TLS too; see {@linkcode BrokerNode.tlsUrl}. */
   tls?: TlsFiles;
 }
@@ -79,6 +73,9 @@ const START_MS = 120_000;
 const STOP_MS = 60_000;
 const LOG_LINES = 100;
 
+/** The address that nodes listen on. */
+const HOST = "127.0.0.1";
+
 /** The Erlang cookie's file in a node's home. */
 const COOKIE = ".erlang.cookie";
 
@@ -103,11 +100,11 @@ export class BrokerNode {
     this.#folder = `${place.keeper.folder}/${place.name}`;
     this.port = place.ports.amqp;
     this.name = `${place.name}@localhost`;
-    this.url = `amqp://guest:guest@${this.#host}:${this.port}`;
+    this.url = `amqp://guest:guest@${HOST}:${this.port}`;
     this.#env = environment(place, this.#folder, options.env);
     if (options.management) {
       this.#management = new Management(
-        `http://${this.#host}:${place.ports.management}`,
+        `http://${HOST}:${place.ports.management}`,
       );
     }
   }
@@ -138,7 +135,7 @@ export class BrokerNode {
   /** AMQP's URL over TLS. */
   get tlsUrl(): string {
     if (!this.#options.tls) throw new Error("started without `tls`");
-    return `amqps://guest:guest@${this.#host}:${this.#place.ports.tls}`;
+    return `amqps://guest:guest@${HOST}:${this.#place.ports.tls}`;
   }
 
   /** The management API. */
@@ -249,10 +246,6 @@ export class BrokerNode {
     return withoutColours(await this.#process?.output() ?? "");
   }
 
-  get #host(): string {
-    return this.#options.listen === "::1" ? "[::1]" : "127.0.0.1";
-  }
-
   async #end(signal: string): Promise<void> {
     const process = this.#process;
     if (!process) return;
@@ -267,7 +260,7 @@ export class BrokerNode {
   async #answers(): Promise<boolean> {
     try {
       using connection = await Deno.connect({
-        hostname: this.#options.listen ?? "127.0.0.1",
+        hostname: HOST,
         port: this.port,
       });
       await connection.write(
@@ -316,16 +309,18 @@ export async function writeCookie(folder: string): Promise<void> {
 
 function configuration(place: NodePlace, options: NodeOptions): string {
   const { ports, name, joins } = place;
-  const { listen = "127.0.0.1", tls, management, config = "" } = options;
+  const { tls, management, config = "" } = options;
   const lines = [
-    `listeners.tcp.1 = ${listen}:${ports.amqp}`,
+    `listeners.tcp.1 = ${HOST}:${ports.amqp}`,
+    // Milliseconds. By default a busy machine may be too slow for it.
+    "handshake_timeout = 60000",
     "log.console = true",
     "log.console.level = info",
     "log.file = false",
   ];
   if (tls) {
     lines.push(
-      `listeners.ssl.1 = ${listen}:${ports.tls}`,
+      `listeners.ssl.1 = ${HOST}:${ports.tls}`,
       `ssl_options.cacertfile = ${tls.ca}`,
       `ssl_options.certfile = ${tls.cert}`,
       `ssl_options.keyfile = ${tls.key}`,
@@ -333,7 +328,7 @@ function configuration(place: NodePlace, options: NodeOptions): string {
   }
   if (management) {
     lines.push(
-      `management.tcp.ip = ${listen}`,
+      `management.tcp.ip = ${HOST}`,
       `management.tcp.port = ${ports.management}`,
       // Milliseconds: how often queues and connections tell their numbers.
       "collect_statistics_interval = 100",
@@ -343,7 +338,9 @@ function configuration(place: NodePlace, options: NodeOptions): string {
     const key = "cluster_formation.classic_config.nodes";
     lines.push(`${key}.1 = ${joins}@localhost`, `${key}.2 = ${name}@localhost`);
   }
-  return `${lines.join("\n")}\n${config}\n`;
+  // What all nodes have: a release's own default that its package changes.
+  lines.push(Deno.env.get("FIBRPC_TEST_RABBITMQ_CONFIG") ?? "", config);
+  return lines.join("\n") + "\n";
 }
 
 /**

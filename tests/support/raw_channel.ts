@@ -9,6 +9,7 @@ import {
   type AMQPMessage,
   type AMQPProperties,
 } from "@cloudamqp/amqp-client";
+import { permitsTransientQueues } from "./transient_queues.ts";
 import { waitFor } from "./wait.ts";
 
 /** An open channel on a connection of its own, with what came back on it. */
@@ -17,11 +18,13 @@ export class RawChannel implements AsyncDisposable {
   readonly channel: AMQPChannel;
   /** What came to {@linkcode RawChannel.replyTo}, in order. */
   readonly replies: AMQPMessage[] = [];
+  readonly #url: string;
   readonly #client: AMQPClient;
   /** An exclusive queue for replies. */
   replyTo = "";
 
-  private constructor(client: AMQPClient, channel: AMQPChannel) {
+  private constructor(url: string, client: AMQPClient, channel: AMQPChannel) {
+    this.#url = url;
     this.#client = client;
     this.channel = channel;
   }
@@ -30,12 +33,15 @@ export class RawChannel implements AsyncDisposable {
   static async open(url: string): Promise<RawChannel> {
     const client = new AMQPClient(`${url}?frameMax=131072`);
     client.onerror = () => {};
+    // The library passes it on without its `this`, and so throws where nobody can catch it.
+    const handshake = client as unknown as { rejectConnect: (error: Error) => void };
+    handshake.rejectConnect = handshake.rejectConnect.bind(client);
     const connected = client.connect();
     client.socket!.setNoDelay(true);
     await connected;
     const channel = await client.channel();
     channel.onerror = () => {};
-    const raw = new RawChannel(client, channel);
+    const raw = new RawChannel(url, client, channel);
     raw.replyTo = (await channel.queueDeclare("", { exclusive: true })).name;
     await channel.basicConsume(raw.replyTo, {}, (message) => {
       raw.replies.push(message);
@@ -72,13 +78,20 @@ export class RawChannel implements AsyncDisposable {
     return { messages: found.messageCount, consumers: found.consumerCount };
   }
 
-  /** Declares the tutorials' older kind of queue. */
+  /** How many messages wait in a queue: none if there is no such queue. */
+  async messagesIn(queue: string): Promise<number> {
+    try {
+      return (await this.look(queue)).messages;
+    } catch (error) {
+      if (!/NOT_FOUND/.test(String(error))) throw error;
+      return 0;
+    }
+  }
+
+  /** Declares the tutorials' older kind of queue, durable where the broker refuses it otherwise. */
   async declare(queue: string): Promise<void> {
-    await this.channel.queueDeclare(queue, {
-      durable: false,
-      autoDelete: false,
-      exclusive: false,
-    });
+    const durable = !await permitsTransientQueues(this.#url);
+    await this.channel.queueDeclare(queue, { durable, autoDelete: false });
   }
 
   /** Answers what comes to a queue, as a server that isn't ours. */
