@@ -1,19 +1,23 @@
 /** `localhost` is loopback of either family, wherever the broker listens. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { startBroker, uniqueQueue } from "../support/broker.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { startProxy } from "../support/proxy.ts";
 import { CommandLine } from "./command_line.ts";
 
-for (const listen of ["127.0.0.1", "::1"] as const) {
+const broker = await sharedBroker();
+
+for (const hostname of ["127.0.0.1", "::1"]) {
   Deno.test({
-    name: `localhost: serve and call find a broker that listens on ${listen} only`,
-    ignore: !canListen(listen),
+    name: `localhost: serve and call find a broker that listens on ${hostname} only`,
+    ignore: !canListen(hostname),
     async fn() {
-      await using broker = await startBroker({ listen });
-      const url = `amqp://localhost:${broker.port}`;
-      const fibrpc = new CommandLine(url);
+      await using proxy = await startProxy(Number(new URL(broker.url).port || 5672), { hostname });
+      const url = new URL(broker.url);
+      url.host = `localhost:${proxy.port}`;
+      const fibrpc = new CommandLine(url.href);
       const queue = uniqueQueue("localhost");
       await using server = await fibrpc.serve(queue);
-      assertStringIncludes(server.stderr, `localhost:${broker.port}`);
+      assertStringIncludes(server.stderr, url.host);
       const { code, stdout, stderr } = await fibrpc.run(["call", "30", "--queue", queue]);
       assertEquals({ code, stdout, stderr }, { code: 0, stdout: "832040\n", stderr: "" });
     },

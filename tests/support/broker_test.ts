@@ -5,7 +5,7 @@
  * @module
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { type BrokerNode, startBroker, startCluster, uniqueQueue } from "./broker.ts";
+import { startBroker, uniqueQueue } from "./broker.ts";
 import { run, spawn } from "./process.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { waitFor } from "./wait.ts";
@@ -128,42 +128,6 @@ Deno.test("stop() lets the node close its connections", async () => {
   await waitFor(() => raw.channel.closed, { what: "the client to notice" });
 });
 
-Deno.test("startBroker() can listen on IPv6's loopback", async () => {
-  await using broker = await startBroker({ listen: "::1" });
-  assertEquals(broker.url, `amqp://guest:guest@[::1]:${broker.port}`);
-  using _connection = await Deno.connect({
-    hostname: "::1",
-    port: broker.port,
-  });
-});
-
-Deno.test("startCluster() makes nodes that replicate a quorum queue", async () => {
-  await using cluster = await startCluster(3);
-  const [first, second, third] = cluster.nodes;
-  const queue = uniqueQueue();
-  await using raw = await RawChannel.open(first.url);
-  await raw.channel.queueDeclare(queue, { durable: true }, {
-    "x-queue-type": "quorum",
-  });
-  await raw.channel.confirmSelect();
-  await raw.channel.basicPublish("", queue, "x", { deliveryMode: 2 });
-  await first.kill();
-  await waitFor(() => messages(second, queue), {
-    what: "the queue to be found on another node",
-  });
-  assertEquals(await messages(third, queue), 1);
-});
-
-async function messages(node: BrokerNode, queue: string): Promise<number> {
-  try {
-    await using raw = await RawChannel.open(node.url);
-    return (await raw.look(queue)).messages;
-  } catch {
-    // No leader yet.
-    return 0;
-  }
-}
-
 Deno.test("a broker goes when its process is killed", async () => {
   const script = `
     const { startBroker } = await import(${JSON.stringify(SUPPORT)});
@@ -189,50 +153,47 @@ Deno.test("a broker goes when its process is killed", async () => {
   await Deno.remove(folder);
 });
 
-for (const options of [[], ["--parallel"]]) {
-  const title = ["deno test", ...options].join(" ");
-  Deno.test(`sharedBroker() gives one broker to all files of ${title}`, async () => {
-    const folder = await Deno.makeTempDir();
-    const temporary = `${folder}/tmp`;
-    await Deno.mkdir(temporary);
-    const names = ["a", "b", "c"];
-    for (const name of names) {
-      await Deno.writeTextFile(
-        `${folder}/${name}_test.ts`,
-        `
-          import { sharedBroker } from ${JSON.stringify(SUPPORT)};
-          const { url } = await sharedBroker();
-          Deno.test("${name}", async () => {
-            (await Deno.connect({
-              hostname: "127.0.0.1",
-              port: Number(new URL(url).port),
-            })).close();
-            await Deno.writeTextFile("${folder}/${name}.url", url);
-          });
-        `,
-      );
-    }
-    const { code, stdout, stderr } = await run(
-      Deno.execPath(),
-      ["test", "-A", "--no-check", "--sanitize-resources", ...options, "."],
-      {
-        cwd: folder,
-        // Not what this process itself shares.
-        env: {
-          TMPDIR: temporary,
-          FIBRPC_TEST_URL: "",
-          FIBRPC_TEST_SHARED_URL: "",
-        },
-        timeoutMs: 120_000,
-      },
+Deno.test("sharedBroker() gives one broker to all files, also if they run at once", async () => {
+  const folder = await Deno.makeTempDir();
+  const temporary = `${folder}/tmp`;
+  await Deno.mkdir(temporary);
+  const names = ["a", "b", "c"];
+  for (const name of names) {
+    await Deno.writeTextFile(
+      `${folder}/${name}_test.ts`,
+      `
+        import { sharedBroker } from ${JSON.stringify(SUPPORT)};
+        const { url } = await sharedBroker();
+        Deno.test("${name}", async () => {
+          (await Deno.connect({
+            hostname: "127.0.0.1",
+            port: Number(new URL(url).port),
+          })).close();
+          await Deno.writeTextFile("${folder}/${name}.url", url);
+        });
+      `,
     );
-    assertEquals(code, 0, stdout + stderr);
-    const urls = names.map((name) => Deno.readTextFileSync(`${folder}/${name}.url`));
-    assertEquals(new Set(urls).size, 1);
-    await waitFor(() => [...Deno.readDirSync(temporary)].length === 0, {
-      what: "the broker's folder to be gone",
-    });
-    assertEquals(await canConnect({ url: urls[0] }), false);
-    await Deno.remove(folder, { recursive: true });
+  }
+  const { code, stdout, stderr } = await run(
+    Deno.execPath(),
+    ["test", "-A", "--no-check", "--sanitize-resources", "--parallel", "."],
+    {
+      cwd: folder,
+      // Not what this process itself shares.
+      env: {
+        TMPDIR: temporary,
+        FIBRPC_TEST_URL: "",
+        FIBRPC_TEST_SHARED_URL: "",
+      },
+      timeoutMs: 120_000,
+    },
+  );
+  assertEquals(code, 0, stdout + stderr);
+  const urls = names.map((name) => Deno.readTextFileSync(`${folder}/${name}.url`));
+  assertEquals(new Set(urls).size, 1);
+  await waitFor(() => [...Deno.readDirSync(temporary)].length === 0, {
+    what: "the broker's folder to be gone",
   });
-}
+  assertEquals(await canConnect({ url: urls[0] }), false);
+  await Deno.remove(folder, { recursive: true });
+});

@@ -127,15 +127,7 @@ export async function assertNothingLost(
   assertEquals(verdict.right, verdict.calls);
   await using peer = await RawChannel.open(url);
   for (const name of [queue, `${queue}.suspects`]) {
-    await waitFor(async () => await messagesIn(peer, name) === 0, { what: `${name} to be empty` });
+    await waitFor(async () => await peer.messagesIn(name) === 0, { what: `${name} to be empty` });
   }
   return verdict;
-}
-
-async function messagesIn(peer: RawChannel, queue: string): Promise<number> {
-  try {
-    return (await peer.look(queue)).messages;
-  } catch {
-    return 0; // There is no such queue.
-  }
 }

@@ -11,14 +11,14 @@ import { freePorts } from "./ports.ts";
 /** Options of {@linkcode startProxy}. */
 export interface ProxyOptions {
   /**
-   * The address of the target, and the one to listen on.
+   * The address to listen on.
    *
    * @default {"127.0.0.1"}
    */
   hostname?: string;
 }
 
-/** Starts a proxy in front of a port. Dispose of it. */
+/** Starts a proxy in front of a port of 127.0.0.1. Dispose of it. */
 export async function startProxy(
   targetPort: number,
   { hostname = "127.0.0.1" }: ProxyOptions = {},
@@ -41,9 +41,9 @@ export class FaultProxy implements AsyncDisposable {
   #accepted = 0;
 
   /** See {@linkcode startProxy}. */
-  constructor(port: number, host: string) {
-    this.#target = { port, host, allowHalfOpen: true };
-    this.#hostname = host;
+  constructor(port: number, hostname: string) {
+    this.#target = { port, host: "127.0.0.1", allowHalfOpen: true };
+    this.#hostname = hostname;
     [this.#port] = freePorts(1);
   }
 

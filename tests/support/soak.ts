@@ -248,14 +248,8 @@ class Field implements AsyncDisposable {
   /** Waits until the queues are empty. */
   async #left(): Promise<number> {
     await using peer = await RawChannel.open(this.#broker.url);
-    const count = async (queue: string) => {
-      try {
-        return (await peer.look(queue)).messages;
-      } catch {
-        return 0; // There is no such queue.
-      }
-    };
-    const all = async () => await count(QUEUE) + await count(`${QUEUE}.suspects`);
+    const all = async () =>
+      await peer.messagesIn(QUEUE) + await peer.messagesIn(`${QUEUE}.suspects`);
     try {
       await waitFor(async () => await all() === 0, { what: "the queues to be empty" });
     } catch {

@@ -74,7 +74,7 @@ export class Victim implements AsyncDisposable {
   /** Waits until nothing is in its queues, and asks whether it is still what was started. */
   async assertUnharmed(maxMemory: number): Promise<void> {
     for (const queue of [this.queue, `${this.queue}.suspects`]) {
-      await waitFor(async () => await this.#messagesIn(queue) === 0, {
+      await waitFor(async () => await this.peer.messagesIn(queue) === 0, {
         what: `${queue} to be empty`,
       });
     }
@@ -93,13 +93,5 @@ export class Victim implements AsyncDisposable {
     await this.server[Symbol.asyncDispose]();
     await this.socket[Symbol.asyncDispose]();
     await this.peer[Symbol.asyncDispose]();
-  }
-
-  async #messagesIn(queue: string): Promise<number> {
-    try {
-      return (await this.peer.look(queue)).messages;
-    } catch {
-      return 0; // There is no such queue.
-    }
   }
 }
