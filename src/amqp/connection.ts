@@ -16,6 +16,7 @@ import {
   REPLY_CODE,
   replyCodeOf,
 } from "./connect_failure.ts";
+import { TransientRefused } from "./queue.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
@@ -53,7 +54,10 @@ export interface ConnectionOptions extends TransportOptions {
   readonly connectTimeoutMs: number;
   /** Bounds all attempts before the first success, in milliseconds; without it they go on. */
   readonly firstConnectWithinMs?: number | undefined;
-  /** Sets up what the connection is for; again after each loss. */
+  /**
+   * Sets up what the connection is for; again after each loss, and at once
+   * after {@linkcode TransientRefused}, which is none.
+   */
   readonly establish: (transport: Transport) => Promise<Session>;
   /**
    * Called once for each change of state. The first `connecting` comes when
@@ -222,6 +226,7 @@ export class Connection {
         this.#lost(reason);
       } catch (thrown) {
         if (signal.aborted) return;
+        if (thrown instanceof TransientRefused) continue; // The broker is there, and asked for less.
         const { broker } = this;
         const failure = connectFailure(broker, thrown);
         this.#round.push(failure);
@@ -277,7 +282,8 @@ export class Connection {
           session = await this.#establish(transport, this.#boundMs(leftMs()));
         } catch (error) {
           // It was in use: that is a loss, not a failure to connect.
-          if (this.#transport !== undefined && transport.closed) return await transport.gone;
+          const isLost = this.#transport !== undefined && transport.closed;
+          if (isLost && !(error instanceof TransientRefused)) return await transport.gone;
           throw error;
         }
         this.#transport = transport;
@@ -312,14 +318,20 @@ export class Connection {
       () => transport.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
       timeoutMs,
     );
-    const lost = transport.gone.then((reason) => Promise.reject(reason));
+    const done = new AbortController();
+    const lost = transport.gone.then(async (reason) => {
+      await pause(0, done.signal); // What the set-up itself makes of it comes first.
+      throw reason;
+    });
     lost.catch(() => {}); // It will be lost some time, long after the race.
     try {
       return await Promise.race([this.#options.establish(transport), lost]);
     } catch (error) {
+      if (error instanceof TransientRefused) throw error;
       throw connectFailure(transport.broker, error, transport.username);
     } finally {
       clearTimeout(timer);
+      done.abort();
     }
   }
 

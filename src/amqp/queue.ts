@@ -105,7 +105,10 @@ export async function ensureQueue(
   }
 }
 
-/** The broker refuses transient queues, by closing the connection (541): ask for `quorum` on the next one. */
+/**
+ * The broker refuses transient queues, by closing the connection (541): ask for
+ * `quorum` on the next one, which a supervised connection makes at once.
+ */
 export class TransientRefused extends Error {
   /** @ignore */
   override readonly name = "TransientRefused";

@@ -6,10 +6,12 @@ import {
   type ConnectionStateChange,
   type Session,
 } from "../../src/amqp/connection.ts";
+import { ensureQueue, type QueueType, TransientRefused } from "../../src/amqp/queue.ts";
 import { RpcError } from "../../src/errors.ts";
 import { freePorts } from "../support/ports.ts";
 import { CollectedLog } from "../support/log.ts";
 import {
+  closeChannel,
   closeConnection,
   type Script,
   type ScriptedBroker,
@@ -91,6 +93,44 @@ Deno.test("Connection: a session that ends on a living connection is set up agai
     `127.0.0.1:${broker.port}: the consumer was cancelled; setting up again`,
     `127.0.0.1:${broker.port}: NOT_FOUND - no queue (404); setting up again`,
   ]);
+});
+
+Deno.test("Connection: a broker that refuses a transient queue is not lost, nor is that a failure", async () => {
+  await using log = await CollectedLog.start();
+  let isDeclared = true;
+  await using broker = startScriptedBroker({
+    answers: {
+      "queue.declare"({ channel, args }) {
+        const [passive, durable] = [1, 2].map((flag) => args[3 + args[2]!]! & flag);
+        if (passive) return isDeclared ? undefined : closeChannel(channel, 404, "NOT_FOUND");
+        if (!durable) return closeConnection(541, "INTERNAL_ERROR - transient_nonexcl_queues");
+        isDeclared = true;
+      },
+    },
+  });
+  let queueType: QueueType = "transient";
+  let endSession = (_: Error) => {};
+  await using supervised = new Supervised(broker.url, {
+    async establish(transport) {
+      try {
+        await ensureQueue(transport, "queue", queueType);
+      } catch (error) {
+        if (error instanceof TransientRefused) queueType = "quorum";
+        throw error;
+      }
+      return { ended: new Promise((resolve) => endSession = resolve) };
+    },
+  });
+  isDeclared = false;
+  await supervised.connection.open(); // Refused at the first connection,
+  assertEquals([isDeclared, broker.connections.length], [true, 2]);
+  [isDeclared, queueType] = [false, "transient"];
+  endSession(new Error("the consumer was cancelled")); // and when it is declared again.
+  await waitFor(() => isDeclared, { what: "the queue to be declared again" });
+  await waitFor(() => supervised.connection.transport, { what: "the session" });
+  assertEquals(broker.connections.length, 3);
+  assertEquals(supervised.states, ["connected"]);
+  assertEquals(log.messages(/lost|can't/, "warning"), []);
 });
 
 Deno.test("Connection: a session that can't be set up again is a reason to reconnect", async () => {

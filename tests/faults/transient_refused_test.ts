@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { sharedBroker, startBroker } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { RawSocket } from "../support/raw_socket.ts";
@@ -23,7 +23,9 @@ if (await canRefuse()) {
       config: "deprecated_features.permit.transient_nonexcl_queues = false",
     });
     await using victim = await Victim.start(broker.url);
-    await victim.server.waitForStderr(/refuses transient queues.*quorum/);
+    const { stderr } = victim.server;
+    assertMatch(stderr, /refuses transient queues.*quorum/);
+    assert(!/lost|can't connect/.test(stderr), stderr);
     await (await victim.neighbour())();
     const { type, durable } = (await broker.queue(victim.queue))!;
     assertEquals([type, durable], ["quorum", true]);
