@@ -7,6 +7,7 @@ import { AMQPError } from "@cloudamqp/amqp-client/amqp-error";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { tlsFailure, TlsWanted } from "./tls_failure.ts";
+import { NoAnswer } from "./within.ts";
 
 /** One failed attempt to connect. */
 export class ConnectFailure extends Error {
@@ -139,5 +140,6 @@ export function connectFailure(
 export function mostTelling(failures: readonly ConnectFailure[]): ConnectFailure {
   return failures.find(({ final }) => final) ??
     failures.find(({ error }) => replyCodeOf(error.cause) !== undefined) ??
+    failures.find(({ error }) => !(error.cause instanceof NoAnswer)) ??
     failures[0]!;
 }

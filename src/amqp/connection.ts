@@ -18,6 +18,7 @@ import {
 } from "./connect_failure.ts";
 import { TransientRefused } from "./queue.ts";
 import { Transport, type TransportOptions } from "./transport.ts";
+import { NoAnswer } from "./within.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
 
@@ -213,8 +214,10 @@ export class Connection {
     const nextRound = async () => {
       const waitMs = Math.min(this.#retryAt - performance.now(), leftMs() - lastMs);
       if (waitMs > 0) await pause(waitMs, signal);
+      before = this.#round;
       this.#round = [];
     };
+    let before: readonly ConnectFailure[] = [];
     const { signal } = this.#draining;
     this.#lostAt = performance.now();
     this.#round = [];
@@ -238,7 +241,10 @@ export class Connection {
         const { error, final, message } = mostTelling(this.#round);
         this.#backOff();
         this.#refusal = final ? error : undefined;
-        if (!this.#everConnected && (final || leftMs() <= lastMs)) throw error;
+        if (!this.#everConnected && (final || leftMs() <= lastMs)) {
+          // The last attempt has little time: those before it may know more.
+          throw mostTelling([...this.#round, ...before]).error;
+        }
         this.#failed(broker, failure);
         this.#setState("connecting", message, broker);
         if (final) this.#options.onRefused?.(error);
@@ -315,7 +321,7 @@ export class Connection {
 
   async #establish(transport: Transport, timeoutMs: number): Promise<Session> {
     const timer = setTimeout(
-      () => transport.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
+      () => transport.destroy(new NoAnswer("no answer", timeoutMs)),
       timeoutMs,
     );
     const done = new AbortController();

@@ -32,6 +32,7 @@ import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./tls.ts";
 import { TlsWanted } from "./tls_failure.ts";
+import { NoAnswer } from "./within.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
 
@@ -200,7 +201,7 @@ export class Transport extends AMQPBaseClient {
     listenMs: number,
   ): Promise<boolean> {
     const timer = setTimeout(
-      () => this.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
+      () => this.destroy(new NoAnswer("no answer", timeoutMs)),
       timeoutMs,
     );
     const abort = () => this.destroy(signal.reason);

@@ -5,6 +5,17 @@
  */
 import { pause } from "./backoff.ts";
 
+/** Somebody took too long. */
+export class NoAnswer extends Error {
+  /** @ignore */
+  override readonly name = "NoAnswer";
+
+  /** @param what Begins the message. @param timeoutMs How long was waited, in milliseconds. */
+  constructor(what: string, timeoutMs: number) {
+    super(`${what} within ${Math.round(timeoutMs)} ms`);
+  }
+}
+
 /**
  * The outcome of `work`, if it comes in time. What takes longer goes on;
  * nobody waits for it here.
@@ -23,7 +34,7 @@ export async function within<Result>(
   const stop = new AbortController();
   const late = pause(timeoutMs, AbortSignal.any([signal, stop.signal])).then(() => {
     signal.throwIfAborted();
-    throw new Error(`${what} within ${Math.round(timeoutMs)} ms`);
+    throw new NoAnswer(what, timeoutMs);
   });
   late.catch(() => {}); // It ends after the race.
   try {

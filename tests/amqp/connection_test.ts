@@ -462,7 +462,8 @@ Deno.test("Connection: a set-up that is not answered is given up in time", async
       return FOREVER;
     },
   });
-  await supervised.connection.open();
+  supervised.connection.open();
+  await supervised.reaches("connected");
   assertEquals(broker.connections.length, 2);
 });
 
@@ -501,6 +502,22 @@ Deno.test("Connection: the time for the first connection includes its set-up, fo
   const both = { ...bounds, connectTimeoutMs: 6_000, firstConnectWithinMs: 6_000 };
   await using second = new Supervised([silent.url, good.url], both);
   await second.connection.open();
+});
+
+Deno.test("Connection: what an earlier attempt found out counts for more than that time was short", async () => {
+  await using broker = startScriptedBroker({
+    answers: {
+      accept: (_, connection) => {
+        if (connection.index === 0) connection.send(closeConnection(320, "CLOSING"));
+        return SILENCE;
+      },
+    },
+  });
+  const bounds = { connectTimeoutMs: 2_000, firstConnectWithinMs: 2_000 };
+  await using supervised = new Supervised(broker.url, bounds);
+  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  assertMatch(error.message, /CLOSING/);
+  assertEquals(broker.connections.length > 1, true);
 });
 
 Deno.test("Connection: credentials and certificates are asked for before each attempt", async () => {

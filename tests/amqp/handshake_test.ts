@@ -166,7 +166,7 @@ Deno.test("handshake: a vhost that is not there is no limit, whatever its name",
 });
 
 Deno.test("handshake: a second server at a user's limit waits until there is room", async () => {
-  await using limited = await startBroker({ management: true });
+  await using limited = await startBroker({ management: true, config: "heartbeat = 0" });
   const { management } = limited;
   await management.request("PUT", "users/few", { password: "few", tags: "" });
   const all = { configure: ".*", write: ".*", read: ".*" };
@@ -175,6 +175,12 @@ Deno.test("handshake: a second server at a user's limit waits until there is roo
   await using log = await CollectedLog.start();
   await using first = new FibonacciServer({ url });
   await first.start();
+  // This broker proposes no heartbeat, and keeps the one that it is told.
+  const agreed = await waitFor(
+    async () => (await limited.connections())[0]?.heartbeatSeconds,
+    { what: "the connection" },
+  );
+  assertEquals(agreed, 15);
   for (
     const [path, value, says] of [
       ["user-limits/few/max-connections", 1, /user connection limit \(1\)/],
@@ -182,7 +188,7 @@ Deno.test("handshake: a second server at a user's limit waits until there is roo
     ] as const
   ) {
     await management.request("PUT", path, { value });
-    await using client = new FibonacciClient({ url, connectTimeoutMs: 300 });
+    await using client = new FibonacciClient({ url, connectTimeoutMs: 2_000 });
     const error = await assertRejects(() => client.connect(), RpcError);
     assertEquals(error.code, "unavailable");
     assertMatch(error.message, says);

@@ -180,7 +180,8 @@ Deno.test("RpcServer: where the broker refuses transient queues, it declares a q
   };
   await using scripted = startScriptedBroker({ answers: { "queue.declare": notFound } });
   await using server = new FibonacciServer({ url: scripted.url, queue });
-  await server.start();
+  server.start().catch(() => {}); // It would try for ever.
+  await waitFor(() => server.state === "connected", { what: "the server", timeoutMs: 10_000 });
   const declared = scripted.received.filter((received) =>
     received.name === "queue.declare" && isDeclaring(received)
   ).map(({ args }) => new TextDecoder().decode(args).includes("x-queue-type") ? "quorum" : "none");
