@@ -7,7 +7,6 @@
  * @module
  */
 import { RpcError } from "../errors.ts";
-import { MAX_SHORT_STRING_BYTES } from "../protocol.ts";
 import { isAddress } from "./addresses.ts";
 
 /** AMQP's registered ports, without and with TLS. */
@@ -100,9 +99,6 @@ export class BrokerUrl {
 
     if (!VHOST.test(vhost)) refuse(`names no valid vhost: ${HOW_TO_WRITE}`);
     this.vhost = decode(vhost) || "/";
-    if (new TextEncoder().encode(this.vhost).length > MAX_SHORT_STRING_BYTES) {
-      refuse(`names a vhost of more than ${MAX_SHORT_STRING_BYTES} bytes`);
-    }
 
     const ignored = new Set<string>();
     for (const [name, value] of new URLSearchParams(query)) {

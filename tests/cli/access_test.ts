@@ -190,9 +190,10 @@ Deno.test("--tls-*: a usage error says which file, and what is wrong", async () 
 Deno.test("access: a wrong password is refused at once, and not shown", async () => {
   const { url } = withoutPassword(broker.url);
   await withFile(PASSWORD, async (file) => {
-    for (const command of [["call", "30"], ["serve"]]) {
+    const call = ["call", "30", "--timeout", "1h", "--connect-timeout", "1h"];
+    for (const command of [call, ["serve"]]) {
       const args = [...command, "--url", url, "--password-file", file];
-      const { code, stderr } = await fibrpc.run(args, { timeoutMs: 10_000 });
+      const { code, stderr } = await fibrpc.run(args);
       assertEquals(code, 3, stderr);
       assertMatch(stderr, /unauthenticated/);
       for (const form of [PASSWORD, encodeURIComponent(PASSWORD), "€", "%E2"]) {
@@ -296,7 +297,9 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
 
   /** Every pattern of every user, taken away alone: something doesn't work then. */
   await t.step("without any of them, it is refused at once", async () => {
-    const queueArgs = ["--reply", "queue"];
+    // Who tried again would not end.
+    const patient = ["--timeout", "1h", "--connect-timeout", "1h"];
+    const queueArgs = [...patient, "--reply", "queue"];
     const cases: [user: string, place: number, run: (name: string) => Promise<number>][] = [
       [server, 0, async (name) => {
         await deleteQueue();
@@ -306,7 +309,7 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
       [server, 2, async (name) => (await as(name).run(["serve"])).code],
       [worker, 1, async (name) => (await as(name).run(["serve"])).code],
       [worker, 2, async (name) => (await as(name).run(["serve"])).code],
-      [client, 1, async (name) => (await call(name, "--timeout", "20s")).code],
+      [client, 1, async (name) => (await call(name, ...patient)).code],
       [queueClient, 0, async (name) => (await call(name, ...queueArgs)).code],
       [queueClient, 1, async (name) => (await call(name, ...queueArgs)).code],
       [queueClient, 2, async (name) => (await call(name, ...queueArgs)).code],
@@ -314,9 +317,7 @@ Deno.test("access: the README's permissions are enough, and no more than needed"
     for (const [user, place, run] of cases) {
       const name = `${user}-without-${place}`;
       await addUser(own, name, permissions.get(user)!.map((old, at) => at === place ? "^$" : old));
-      const start = performance.now();
       assertEquals(await run(name), 3, name);
-      assert(performance.now() - start < 5_000, name);
     }
   });
 

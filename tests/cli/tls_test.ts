@@ -11,9 +11,8 @@ import { CommandLine, READY } from "./command_line.ts";
 
 const fibrpc = new CommandLine("");
 
-/** Who takes longer has tried again. */
-const AT_ONCE_MS = 4_500;
-const timeoutMs = 10_000;
+/** Who tries again doesn't end. */
+const PATIENT = ["--timeout", "1h", "--connect-timeout", "1h"];
 
 Deno.test("tls", async (t) => {
   await using files = await makeCertificates();
@@ -31,7 +30,7 @@ Deno.test("tls", async (t) => {
   await using expired = listenTls(files.expired);
 
   const call = (url: string, args: string[] = [], env: Record<string, string> = {}) =>
-    fibrpc.run(["call", "30", ...args], { env: { FIBRPC_URL: url, ...env }, timeoutMs });
+    fibrpc.run(["call", "30", ...PATIENT, ...args], { env: { FIBRPC_URL: url, ...env } });
   const trusting = ["--tls-ca", ca];
   const withClient = [...trusting, "--tls-cert", client.cert, "--tls-key", client.key];
 
@@ -45,16 +44,13 @@ Deno.test("tls", async (t) => {
     assertEquals({ code, stdout, stderr }, { code: 0, stdout: "832040\n", stderr: "" });
   }
 
-  /** Neither end goes on, or takes its time. */
+  /** Neither end goes on. */
   async function isRefused(url: string, args: string[], why: RegExp, env = {}) {
-    const start = performance.now();
     const outcomes = await Promise.all([
       call(url, args, env),
-      fibrpc.run(["serve", ...args], { env: { FIBRPC_URL: url, ...env }, timeoutMs }),
+      fibrpc.run(["serve", ...args], { env: { FIBRPC_URL: url, ...env } }),
     ]);
-    const tookMs = performance.now() - start;
     for (const outcome of outcomes) assertRefused(outcome, why);
-    assert(tookMs < AT_ONCE_MS, `it took ${tookMs} ms`);
   }
 
   await t.step("by address, by name", async () => {
@@ -114,7 +110,7 @@ Deno.test("tls", async (t) => {
     const options = { name: "tls", heartbeatSeconds: 0, tls: { ca: await Deno.readTextFile(ca) } };
     const { signal } = new AbortController();
     for (let time = 1; time <= 20; time++) {
-      const error = await Transport.open(url!, options, timeoutMs, signal).catch((why) => why);
+      const error = await Transport.open(url!, options, 60_000, signal).catch((why) => why);
       assertMatch(connectFailure(url!, error).message, /--tls-cert and --tls-key/);
     }
   });
