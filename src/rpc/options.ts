@@ -14,6 +14,7 @@ import { RpcError } from "../errors.ts";
 import {
   DEFAULT_QUEUE,
   DEFAULT_URL,
+  DIRECT_REPLY_TO,
   MAX_SHORT_STRING_BYTES,
   MAX_TIMEOUT_MS,
   quote,
@@ -115,6 +116,9 @@ export function resolveConnectOptions(
   // RabbitMQ takes line ends off the name that it declares, and then finds no queue of that name.
   if (/\p{Cc}/u.test(queue)) {
     throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a control character`);
+  }
+  if (queue.startsWith(DIRECT_REPLY_TO)) {
+    throw new RpcError("invalid_argument", `queue ${quote(queue)} is an address of replies only`);
   }
   const brokers = parseBrokerUrls(url);
   for (const broker of brokers) checkLogin(broker, broker, name);

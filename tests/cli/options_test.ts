@@ -237,6 +237,15 @@ Deno.test("options: a control character in a queue's name is refused, with the n
   }
 });
 
+Deno.test("options: RabbitMQ's address of replies is no request queue", async () => {
+  for (const command of Object.values(OFFLINE)) {
+    for (const queue of ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.x"]) {
+      const { code, stderr } = await outcome([...command, "--queue", queue]);
+      assertEquals([code, stderr], [2, `fibrpc: queue "${queue}" is an address of replies only\n`]);
+    }
+  }
+});
+
 Deno.test("options: a line's end in a variable is refused, and shown", async () => {
   const { code, stderr } = await outcome(OFFLINE.call, { FIBRPC_TIMEOUT: "5s\n" });
   assertEquals(code, 2);
