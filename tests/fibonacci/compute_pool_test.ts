@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { setEnvironmentData } from "node:worker_threads";
 import { RpcError } from "../../src/errors.ts";
 import { ComputePool } from "../../src/fibonacci/compute_pool.ts";
 import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
+import { CollectedLog } from "../support/log.ts";
 import { waitFor } from "../support/wait.ts";
 
 const text = (digits: Uint8Array) => new TextDecoder().decode(digits);
@@ -267,27 +269,85 @@ Deno.test("ComputePool: computes by itself with 0 workers", async () => {
   assertEquals(pool.workers, 0);
 });
 
-Deno.test("ComputePool: computes by itself where no worker can be started", async () => {
+Deno.test("ComputePool: computes by itself where no worker can be started, and says so once", async () => {
+  await using log = await CollectedLog.start();
   const shared = workerModule("", "exit()");
   using pool = new ComputePool({ workers: 2, module: shared.module });
   const results = await Promise.all([10, 20, 30].map((n) => pool.compute(n)));
   assertEquals(results.map(text), ["55", "6765", "832040"]);
   await assertCode(pool.compute(-1), "internal");
-  assertEquals([shared.workers, pool.workers], [1, 0]);
+  await waitFor(async () => text(await pool.compute(10)) === "55" && shared.workers >= 3, {
+    what: "more starts to fail",
+  });
+  assertEquals(log.messages(/can't start/).length, 1);
 });
 
 Deno.test("ComputePool: computes by itself while no worker can be started, and tries again", async () => {
+  await using log = await CollectedLog.start();
   const shared = workerModule(
     "return 'by a worker'",
-    "if (Atomics.load(cells, 0) === 2) exit();",
+    "if (Atomics.load(cells, 0) % 2 === 0) exit();",
   );
   using pool = new ComputePool({ workers: 1, idleTimeoutMs: 1, module: shared.module });
   const compute = async () => text(await pool.compute(10));
   assertEquals(await compute(), "by a worker");
-  await waitFor(() => pool.workers === 0, { what: "the idle worker to go" });
-  assertEquals(await compute(), "55");
-  await waitFor(async () => await compute() === "by a worker", { what: "another worker" });
-  assertEquals(shared.workers, 3);
+  for (let failures = 1; failures <= 2; failures++) {
+    await waitFor(() => pool.workers === 0, { what: "the idle worker to go" });
+    assertEquals(await compute(), "55");
+    assertEquals(log.messages(/can't start/).length, failures);
+    await waitFor(async () => await compute() === "by a worker", { what: "another worker" });
+  }
+  assertEquals(shared.workers, 5);
+});
+
+Deno.test("ComputePool: needs no more permission than to read the worker's module", async () => {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const folder = await Deno.makeTempDir();
+  const script = `${folder}/script.ts`;
+  const pool = new URL("../../src/fibonacci/compute_pool.ts", import.meta.url);
+  await Deno.writeTextFile(
+    script,
+    `import { ComputePool } from ${JSON.stringify(pool.href)};
+     const pool = new ComputePool({ workers: 1 });
+     console.log(new TextDecoder().decode(await pool.compute(10)), pool.workers);`,
+  );
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", `--config=${root}deno.json`, "--no-prompt", `--allow-read=${root}`, script],
+  }).output();
+  await Deno.remove(folder, { recursive: true });
+  assertEquals([code, text(stdout)], [0, "55 1\n"], text(stderr));
+});
+
+Deno.test("ComputePool: the worker that was used last is used first", async () => {
+  const shared = workerModule(
+    "if (n === 0) wait(); return String(me)",
+    "const me = Atomics.load(cells, 0);",
+  );
+  using pool = new ComputePool({ workers: 2, module: shared.module });
+  const both = [0, 0].map((n) => pool.compute(n));
+  await waitFor(() => shared.computations === 2, { what: "both workers" });
+  shared.open();
+  await Promise.all(both);
+  const last = text(await pool.compute(1));
+  for (let i = 0; i < 3; i++) assertEquals(text(await pool.compute(1)), last);
+});
+
+Deno.test("ComputePool: leaves nothing at a signal that outlives the computation", async () => {
+  using pool = new ComputePool({ workers: 1 });
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners += 1;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+    listeners -= 1;
+    removeEventListener.apply(signal, args);
+  };
+  await pool.compute(10, { signal });
+  await assertCode(pool.compute(-1, { signal }), "internal");
+  assertEquals(listeners, 0);
 });
 
 Deno.test("ComputePool: workers go on where another can't be started, which is tried again", async () => {

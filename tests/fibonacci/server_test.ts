@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { ComputePool } from "../../src/fibonacci/compute_pool.ts";
 import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
 import { FibonacciServer } from "../../src/fibonacci/server.ts";
@@ -54,5 +54,34 @@ Deno.test("FibonacciServer: a small call makes room for itself, a big one doesn'
     assertEquals(smallCalls, 2);
   } finally {
     ComputePool.prototype.smallCall = smallCall;
+  }
+});
+
+Deno.test("FibonacciServer: what has more digits than a message may hold is refused, not computed", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("digits");
+  await using server = new FibonacciServer({ url: broker.url, queue, maxN: 1_000_000_000 });
+  await server.start();
+  await peer.send(queue, "1000000000");
+  const [reply] = await peer.waitForReplies(1);
+  assertEquals(reply!.properties.headers?.["x-error-code"], "resource_exhausted");
+  assertStringIncludes(reply!.bodyToString()!, "more digits");
+});
+
+Deno.test("FibonacciServer: close() ends the workers", async () => {
+  const { close } = ComputePool.prototype;
+  let closed = 0;
+  ComputePool.prototype.close = function () {
+    closed += 1;
+    close.call(this);
+  };
+  try {
+    const server = new FibonacciServer({ url: broker.url, queue: uniqueQueue("close") });
+    await server.start();
+    assertEquals(closed, 0);
+    await server.close();
+    assertEquals(closed, 1);
+  } finally {
+    ComputePool.prototype.close = close;
   }
 });
