@@ -143,7 +143,7 @@ Deno.test("ComputePool: what is aborted while it runs rejects at once, and the n
   const shared = workerModule("if (n === 1) wait(); return String(n)");
   using pool = new ComputePool({ workers: 1, module: shared.module });
   const controller = new AbortController();
-  const first = pool.compute(1, { signal: controller.signal });
+  const first = pool.compute(1, { signal: controller.signal, maxTimeMs: 60_000 });
   await waitFor(() => shared.computations === 1, { what: "the first computation" });
   controller.abort();
   await assertCode(first, "cancelled");
@@ -174,7 +174,12 @@ Deno.test("ComputePool: what is given up ends at its next checkpoint, and its wo
   const shared = workerModule("while (n === 1) checkpoint(); return String(n)");
   using pool = new ComputePool({ workers: 1, module: shared.module });
   await assertCode(pool.compute(1, { maxTimeMs: 1 }), "resource_exhausted");
+  const givenUpAt = performance.now();
   assertEquals(text(await pool.compute(2)), "2");
+  await waitFor(() => performance.now() - givenUpAt > 1_100, {
+    what: "the time to be over after which it would be replaced",
+  });
+  assertEquals(text(await pool.compute(3)), "3");
   assertEquals(shared.workers, 1);
 });
 
