@@ -6,7 +6,7 @@
  * - The writes of one turn of the event loop leave as one, when its promises
  *   have settled: see `frames/write_batch.ts`. Nothing waits longer than the turn
  *   itself, where `setImmediate` would cost a lone call 0.2 ms.
- * - Plain messages are encoded here: see `frames/publish_frames.ts`.
+ * - Messages are encoded here: see `frames/publish_frames.ts`.
  * - Liveness both ways: see `liveness.ts`.
  * - Headers the library can't read cost the headers, not the process: see
  *   `frames/content_header.ts`.
@@ -24,6 +24,7 @@ import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
 import type { FrameView } from "./frames/frame_view.ts";
+import { clearRequeue } from "./frames/nack.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
 import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
@@ -85,6 +86,17 @@ const PROMISES_OF_A_TURN = 8;
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
+
+/** How the library keeps what it has published on a channel with confirms. */
+interface Confirms {
+  /** The number of the next message; 0 without confirms. */
+  confirmId: number;
+  readonly unconfirmedPublishes: [
+    id: number,
+    resolve: (id: number) => void,
+    reject: (error: Error) => void,
+  ][];
+}
 
 const SENT: Promise<void> = Promise.resolve();
 
@@ -332,6 +344,7 @@ export class Transport extends AMQPBaseClient {
       if (refused !== undefined) return this.destroy(refused);
       proposeHeartbeat(view, this.heartbeat);
     }
+    clearRequeue(view);
     const frame = withoutClusterId(view) ?? view;
     try {
       super.parseFrames(frame);
@@ -356,9 +369,10 @@ export class Transport extends AMQPBaseClient {
   }
 
   /**
-   * Publishes to the default exchange, on a channel without confirms.
+   * Publishes to the default exchange.
    *
-   * @returns Rejects if the broker takes no messages, the channel is closed, or
+   * @returns On a channel with confirms, settles with the broker's; else resolves
+   * at once. Rejects if the broker takes no messages, the channel is closed, or
    * the message can't be encoded.
    */
   publish(
@@ -368,16 +382,24 @@ export class Transport extends AMQPBaseClient {
     properties: AMQPProperties,
     mandatory = false,
   ): Promise<unknown> {
-    if (!channel.closed && this.blocked === undefined) {
-      const isLong = typeof body === "string" && body.length > MAX_TEXT_CHARACTERS;
-      const content = isLong ? utf8.encode(body) : body;
-      const message = { channel: channel.id, routingKey, body: content, properties, mandatory };
-      if (this.#batch.addPublish(message, this.#agreedFrameMax)) {
-        this.scheduleFlush();
-        return SENT;
-      }
+    if (channel.closed) return Promise.reject(new Error("the channel is closed"));
+    if (this.blocked !== undefined) {
+      return Promise.reject(new Error(`the broker takes no messages: ${this.blocked}`));
     }
-    return channel.basicPublish("", routingKey, body, properties, mandatory);
+    const isLong = typeof body === "string" && body.length > MAX_TEXT_CHARACTERS;
+    const content = isLong ? utf8.encode(body) : body;
+    const message = { channel: channel.id, routingKey, body: content, properties, mandatory };
+    try {
+      this.#batch.addPublish(message, this.#agreedFrameMax);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.scheduleFlush();
+    const confirms = channel as unknown as Confirms;
+    if (confirms.confirmId === 0) return SENT;
+    return new Promise((resolve, reject) => {
+      confirms.unconfirmedPublishes.push([confirms.confirmId++, resolve, reject]);
+    });
   }
 
   /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */

@@ -6,9 +6,6 @@
 import { DIRECT_REPLY_TO } from "../protocol.ts";
 import type { ReceivedRequest } from "./request.ts";
 
-/** What the library puts where a short string was not UTF-8. */
-const REPLACEMENT = "\uFFFD";
-
 /** Names that begin so belong to the broker. */
 const RESERVED_PREFIX = "amq.";
 
@@ -31,10 +28,8 @@ export function unanswerable(
   const { replyTo } = request;
   if (replyTo === "") return "no reply_to";
   if (ownQueues.includes(replyTo)) return "its reply_to is the request queue";
-  if (replyTo.includes(REPLACEMENT)) return "its reply_to is not UTF-8";
-  if (request.message.properties.correlationId?.includes(REPLACEMENT)) {
-    return "its correlation_id is not UTF-8";
-  }
+  // RabbitMQ refuses to declare a queue of such a name, by closing the connection.
+  if (!replyTo.isWellFormed()) return "its reply_to is not UTF-8";
   const isReserved = replyTo.startsWith(RESERVED_PREFIX);
   if (isReserved && !RESERVED_REPLY_PREFIXES.some((prefix) => replyTo.startsWith(prefix))) {
     return "its reply_to has the broker's prefix and is no reply address";

@@ -71,7 +71,7 @@ Deno.test("hostile: made-up direct reply addresses, which crash the broker's cha
   assertEquals(victim.replies("x"), []);
 });
 
-Deno.test("hostile: any correlation id is echoed, but one that is not UTF-8 is dropped", async () => {
+Deno.test("hostile: any correlation id is echoed", async () => {
   await using victim = await Victim.start(broker.url);
   const { queue, socket, peer: { replyTo } } = victim;
   const ids = ["\0", "x".repeat(255), "ü".repeat(127), "\u{1F600}", "__proto__"];
@@ -79,7 +79,6 @@ Deno.test("hostile: any correlation id is echoed, but one that is not UTF-8 is d
     await victim.between(() => socket.publish(queue, "10", { correlationId, replyTo }));
     assertEquals((await victim.reply(correlationId)).bodyToString(), "55");
   }
-  await victim.between(() => socket.publish(queue, "10", { correlationId: NOT_UTF8, replyTo }));
   await victim.between(() => socket.publish(queue, "11", { replyTo }));
   // AMQP tells an empty one from none; the library doesn't write the former.
   await victim.between(() => socket.publish(queue, "12", { correlationId: "", replyTo }));

@@ -1,6 +1,6 @@
 /**
- * A publisher that sends AMQP as bytes: what no library sends, and a broker
- * passes on.
+ * A peer that sends and reads AMQP as bytes: what no library sends, and a
+ * broker passes on.
  *
  * @module
  */
@@ -27,6 +27,12 @@ export interface RawProperties {
   clusterId?: Text;
 }
 
+/** A message from a queue: its short strings and its headers as the bytes on the wire. */
+export interface RawMessage {
+  body: Bytes;
+  properties: Partial<Record<keyof RawProperties, Bytes>>;
+}
+
 const FRAME = { METHOD: 1, HEADER: 2, BODY: 3 } as const;
 const FRAME_END = 0xce;
 
@@ -49,14 +55,19 @@ const METHOD = {
   CHANNEL_CLOSE: [20, 40],
   BASIC_QOS: [60, 10],
   BASIC_QOS_OK: [60, 11],
+  QUEUE_DECLARE: [50, 10],
+  QUEUE_DECLARE_OK: [50, 11],
   BASIC_PUBLISH: [60, 40],
+  BASIC_GET: [60, 70],
+  BASIC_GET_OK: [60, 71],
+  BASIC_GET_EMPTY: [60, 72],
 } as const;
 
 const BASIC_CLASS = 60;
 const CHANNEL = 1;
 const NO_HEARTBEAT = 0;
 
-/** A connection with one channel to publish on. */
+/** A connection with one channel. */
 export class RawSocket implements AsyncDisposable {
   readonly #connection: Deno.TcpConn;
   #serverVersion = "";
@@ -88,8 +99,28 @@ export class RawSocket implements AsyncDisposable {
   }
 
   /** Publishes to a queue. */
-  async publish(queue: string, body: Text, properties: RawProperties = {}): Promise<void> {
+  async publish(queue: Text, body: Text, properties: RawProperties = {}): Promise<void> {
     await this.write(message(queue, body, properties));
+  }
+
+  /** Declares a transient queue that goes with this connection. */
+  async declare(queue: Text): Promise<void> {
+    const EXCLUSIVE = 4;
+    const args = [u16(0), shortString(queue), u8(EXCLUSIVE), u32(0)];
+    await this.#call(CHANNEL, METHOD.QUEUE_DECLARE, METHOD.QUEUE_DECLARE_OK, ...args);
+  }
+
+  /** Takes a message from a queue. */
+  async get(queue: Text): Promise<RawMessage | undefined> {
+    const NO_ACK = 1;
+    await this.write(method(CHANNEL, METHOD.BASIC_GET, u16(0), shortString(queue), u8(NO_ACK)));
+    const answer = await this.#expect(METHOD.BASIC_GET_OK, METHOD.BASIC_GET_EMPTY);
+    if (answer[3] === METHOD.BASIC_GET_EMPTY[1]) return undefined;
+    const header = await this.#readFrame();
+    const size = Number(new DataView(header.buffer).getBigUint64(4));
+    let body: Bytes = new Uint8Array();
+    while (body.length < size) body = concat(body, await this.#readFrame());
+    return { body, properties: decode(header.subarray(12)) };
   }
 
   /** Sends bytes, such as several {@linkcode message}s, after those of the calls before. */
@@ -150,11 +181,11 @@ export class RawSocket implements AsyncDisposable {
     await this.#expect(answer);
   }
 
-  async #expect([classId, methodId]: MethodId): Promise<Bytes> {
+  async #expect(...expected: MethodId[]): Promise<Bytes> {
     const payload = await this.#readFrame();
     const view = new DataView(payload.buffer, payload.byteOffset);
     const is = (id: MethodId) => view.getUint16(0) === id[0] && view.getUint16(2) === id[1];
-    if (is([classId, methodId])) return payload;
+    if (expected.some(is)) return payload;
     if (is(METHOD.CONNECTION_CLOSE) || is(METHOD.CHANNEL_CLOSE)) {
       const text = new TextDecoder().decode(payload.subarray(7, 7 + payload[6]!));
       throw new Error(`${view.getUint16(4)} ${text}`);
@@ -188,7 +219,7 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 export type MethodId = readonly [number, number];
 
 /** The frames that publish a message to a queue. */
-export function message(queue: string, body: Text, properties: RawProperties = {}): Bytes {
+export function message(queue: Text, body: Text, properties: RawProperties = {}): Bytes {
   const bytes = bytesOf(body);
   const header = concat(u16(BASIC_CLASS), u16(0), u64(BigInt(bytes.length)), encode(properties));
   const frames = [
@@ -274,26 +305,52 @@ export function u64(value: bigint): Bytes {
   return bytes;
 }
 
+/** Every property, in the order of AMQP 0-9-1, section 1.8.3: the first has the highest flag. */
+const PROPERTIES = [
+  "contentType",
+  "contentEncoding",
+  "headers",
+  "deliveryMode",
+  "priority",
+  "correlationId",
+  "replyTo",
+  "expiration",
+  "messageId",
+  "timestamp",
+  "type",
+  "userId",
+  "appId",
+  "clusterId",
+] as const;
+
+function decode(bytes: Bytes): RawMessage["properties"] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const flags = view.getUint16(0);
+  const properties: RawMessage["properties"] = {};
+  let at = 2;
+  for (const [index, name] of PROPERTIES.entries()) {
+    if ((flags & 1 << (15 - index)) === 0) continue;
+    const [prefix, length] = name === "headers"
+      ? [4, view.getUint32(at)]
+      : name === "deliveryMode" || name === "priority"
+      ? [0, 1]
+      : name === "timestamp"
+      ? [0, 8]
+      : [1, view.getUint8(at)];
+    properties[name] = bytes.slice(at + prefix, at + prefix + length);
+    at += prefix + length;
+  }
+  return properties;
+}
+
 function encode(properties: RawProperties): Bytes {
-  const { headers, deliveryMode, priority, timestamp } = properties;
-  const text = (value: Text | undefined) => value === undefined ? undefined : shortString(value);
-  // In the order of AMQP 0-9-1, section 1.8.3: the first has the highest flag.
-  const values = [
-    text(properties.contentType),
-    text(properties.contentEncoding),
-    headers && longString(headers),
-    deliveryMode === undefined ? undefined : u8(deliveryMode),
-    priority === undefined ? undefined : u8(priority),
-    text(properties.correlationId),
-    text(properties.replyTo),
-    text(properties.expiration),
-    text(properties.messageId),
-    timestamp === undefined ? undefined : u64(timestamp),
-    text(properties.type),
-    text(properties.userId),
-    text(properties.appId),
-    text(properties.clusterId),
-  ];
+  const values = PROPERTIES.map((name) => {
+    const value = properties[name];
+    if (value === undefined) return undefined;
+    if (typeof value === "number") return u8(value);
+    if (typeof value === "bigint") return u64(value);
+    return name === "headers" ? longString(value) : shortString(value);
+  });
   const flags = values.reduce(
     (sum, value, index) => value === undefined ? sum : sum | 1 << (15 - index),
     0,

@@ -1,15 +1,27 @@
 /**
- * What the AMQP library reads frames from, without a new text for each name
- * that comes again with every message: a consumer's tag, a queue, a content
- * type. Making them takes a third of the time that the frames of a delivery
- * take.
+ * What the AMQP library reads frames from, where it reads otherwise than is
+ * needed here:
+ *
+ * - Strings keep bytes that are not UTF-8: see `text.ts`.
+ * - A name that comes again with every message (a consumer's tag, a queue, a
+ *   content type) is not made anew: that takes a third of the time that the
+ *   frames of a delivery take.
+ * - Headers can be sent on as they came: see `field_table.ts`.
+ * - Nothing that is kept refers to the frame's bytes, which are overwritten.
  *
  * @module
  */
+import type { AMQPProperties } from "@cloudamqp/amqp-client";
 import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
+import { keepEncoded } from "./field_table.ts";
+import { decodeText } from "./text.ts";
 
 /** The latest name of each length. Short strings have at most 255 bytes: AMQP 0-9-1, section 4.2.5.3. */
 const known: string[] = [];
+
+/** AMQP 0-9-1, section 4.2.6.1: the flags of the properties up to the headers. */
+const FLAG = { CONTENT_TYPE: 0x8000, CONTENT_ENCODING: 0x4000 } as const;
+const FLAGS_BYTES = 2;
 
 /** See the module. */
 export class FrameView extends AMQPView {
@@ -18,10 +30,49 @@ export class FrameView extends AMQPView {
     const length = this.getUint8(at);
     const name = known[length];
     if (name !== undefined && this.#is(name, at + 1)) return [name, 1 + length];
-    const read = super.getShortString(at);
-    // Another length than its bytes' has what is not ASCII, but for U+FFFD, which no byte is.
-    if (read[0].length === length) known[length] = read[0];
+    return [this.#readName(at + 1, length), 1 + length];
+  }
+
+  #readName(at: number, length: number): string {
+    const text = decodeText(this.#bytes(at, length));
+    // Text that is not ASCII is shorter than its bytes, or holds a character that is no byte.
+    if (text.length === length) known[length] = text;
+    return text;
+  }
+
+  /** @ignore */
+  override getLongString(at: number): [text: string, bytes: number] {
+    const length = this.getUint32(at);
+    return [decodeText(this.#bytes(at + 4, length)), 4 + length];
+  }
+
+  /** @ignore */
+  override getByteArray(at: number): [bytes: Uint8Array, length: number] {
+    const length = this.getUint32(at);
+    return [this.#bytes(at + 4, length).slice(), 4 + length];
+  }
+
+  /** @ignore The library's own writes to the console about numbers over 2^53. */
+  override getUint64(at: number): number {
+    return 2 ** 32 * this.getUint32(at) + this.getUint32(at + 4);
+  }
+
+  /** @ignore */
+  override getProperties(at: number): [properties: AMQPProperties, bytes: number] {
+    const read = super.getProperties(at);
+    const { headers } = read[0];
+    if (headers !== undefined) {
+      const flags = this.getUint16(at);
+      let table = at + FLAGS_BYTES;
+      if (flags & FLAG.CONTENT_TYPE) table += 1 + this.getUint8(table);
+      if (flags & FLAG.CONTENT_ENCODING) table += 1 + this.getUint8(table);
+      keepEncoded(headers, this.#bytes(table, 4 + this.getUint32(table)).slice());
+    }
     return read;
+  }
+
+  #bytes(at: number, length: number): Uint8Array {
+    return new Uint8Array(this.buffer, this.byteOffset + at, length);
   }
 
   /** From its end: numbered names differ there. */

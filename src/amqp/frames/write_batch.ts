@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Publish, roomFor, writePublish } from "./publish_frames.ts";
+import { headersOf, type Publish, roomFor, writePublish } from "./publish_frames.ts";
 
 /** Gathered up to this many bytes: more than a turn usually sends. */
 const BATCH_BYTES = 65_536;
@@ -33,17 +33,21 @@ export class WriteBatch {
     this.#length += frames.length;
   }
 
-  /** Adds a message in frames of up to `frameMax` bytes. @returns Whether it is one for `writePublish`. */
-  addPublish(message: Publish, frameMax: number): boolean {
-    const room = roomFor(message.body, frameMax);
+  /**
+   * Adds a message in frames of up to `frameMax` bytes.
+   *
+   * @throws {RangeError | TypeError} If it can't be encoded: then nothing is added.
+   */
+  addPublish(message: Publish, frameMax: number): void {
+    const headers = headersOf(message);
+    const room = roomFor(message, headers, frameMax);
     this.#makeRoom(room);
-    const isLarge = room > BATCH_BYTES;
-    const bytes = isLarge ? new Uint8Array(room) : this.#bytes;
-    const end = writePublish(bytes, isLarge ? 0 : this.#length, message, frameMax);
-    if (end === -1) return false;
-    if (isLarge) this.#write(bytes.subarray(0, end));
-    else this.#length = end;
-    return true;
+    if (room <= BATCH_BYTES) {
+      this.#length = writePublish(this.#bytes, this.#length, message, headers, frameMax);
+      return;
+    }
+    const bytes = new Uint8Array(room);
+    this.#write(bytes.subarray(0, writePublish(bytes, 0, message, headers, frameMax)));
   }
 
   /** Writes what there is. */
