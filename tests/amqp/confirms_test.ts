@@ -1,0 +1,60 @@
+import { assert, assertEquals } from "@std/assert";
+import { BrokerUrl } from "../../src/amqp/broker_url.ts";
+import { Transport } from "../../src/amqp/transport.ts";
+import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
+
+const broker = await sharedBroker();
+
+function open(): Promise<Transport> {
+  const options = { name: "confirms test", heartbeatSeconds: 0 };
+  return Transport.open(new BrokerUrl(broker.url), options, 30_000, new AbortController().signal);
+}
+
+Deno.test("Transport.publish: on a channel with confirms, each message is confirmed or refused", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("confirms");
+  await peer.channel.queueDeclare(queue, { durable: false }, {
+    "x-max-length": 1,
+    "x-overflow": "reject-publish",
+  });
+  const transport = await open();
+  const channel = await transport.openChannel();
+  await channel.confirmSelect();
+  const settled: boolean[] = [];
+  // Refused together, they come back in one basic.nack: not on every try.
+  for (let round = 0; round < 20; round++) {
+    const before = settled.length;
+    for (let i = 0; i < 100; i++) {
+      transport.publish(channel, queue, String(i), { correlationId: "\udcff" })
+        .then(() => settled.push(true), () => settled.push(false));
+    }
+    await waitFor(() => settled.length === before + 100, { what: "all to be settled" });
+  }
+  assert(settled.includes(true) && settled.includes(false), String(settled));
+  await transport.close();
+});
+
+Deno.test("Transport.publish: what can't be sent is refused, and costs nothing", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("confirms");
+  await peer.declare(queue);
+  const transport = await open();
+  const channel = await transport.openChannel();
+  const large = { headers: { a: "x".repeat(200_000) } };
+  const reasons = [
+    transport.publish(channel, queue, "", { correlationId: "x".repeat(256) }),
+    transport.publish(channel, queue, "", large),
+  ].map((publish) => publish.then(() => "sent", String));
+  assertEquals(
+    (await Promise.all(reasons)).map((reason) => /255 bytes|fit into a frame/.exec(reason)?.[0]),
+    ["255 bytes", "fit into a frame"],
+  );
+  await transport.publish(channel, queue, "after", {});
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the other message" });
+  await channel.close();
+  const closed = await transport.publish(channel, queue, "", {}).then(() => "sent", String);
+  assert(/closed/.test(closed), closed);
+  await transport.close();
+});
