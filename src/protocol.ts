@@ -120,14 +120,11 @@ export function decodeError(
 export type Envelope = { response: string } | { error: string };
 
 /** A decimal integer as a reply holds it: a minus is understood, to be named in an error. */
-const RESPONSE = /^\s*\{[^]*?"response"\s*:\s*"?(-?\d+)"?\s*[,}]/;
+const INTEGER = /^-?\d+$/;
 
 /**
  * Decodes the form in which some of the tutorial programs answer,
  * `{"response": 832040, "error": null}` or `{"response": null, "error": "..."}`.
- *
- * The digits of the response are taken from the text: `JSON.parse` would
- * round every number above 2^53.
  *
  * @returns `undefined` if `text` is not of that form.
  */
@@ -142,11 +139,29 @@ export function decodeEnvelope(text: string): Envelope | undefined {
       error: typeof body.error === "string" ? body.error : JSON.stringify(body.error),
     };
   }
-  if (typeof body.response !== "number" && typeof body.response !== "string") {
-    return undefined;
+  const { response } = body;
+  const digits = typeof response === "number" ? memberOf(text, "response") : response;
+  return typeof digits === "string" && INTEGER.test(digits) ? { response: digits } : undefined;
+}
+
+/** A string, a mark, or a number or literal, in what is known to be JSON. */
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g;
+
+/**
+ * What stands in an object's text for one of its own members:
+ * `JSON.parse` would round every number above 2^53.
+ */
+function memberOf(json: string, name: string): string | undefined {
+  let depth = 0;
+  let [before, colon] = ["", ""];
+  let found: string | undefined;
+  for (const [token] of json.matchAll(TOKEN)) {
+    if (depth === 1 && colon === ":" && JSON.parse(before) === name) found = token;
+    if (token === "{" || token === "[") depth += 1;
+    if (token === "}" || token === "]") depth -= 1;
+    [before, colon] = [colon, token];
   }
-  const digits = RESPONSE.exec(text)?.[1];
-  return digits === undefined ? undefined : { response: digits };
+  return found;
 }
 
 function parseObject(text: string): Record<string, unknown> | undefined {

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { RPC_ERROR_CODES, RpcError } from "../src/errors.ts";
 import {
@@ -49,6 +49,17 @@ Deno.test("decodeError: makes sense of anything", () => {
   );
 });
 
+Deno.test("decodeError: the header's code comes before the body's, which comes before none", () => {
+  const body = '{"code":"out_of_range","message":"no"}';
+  const code = (headers: Record<string, unknown> | undefined) =>
+    decodeError(body, { headers }).code;
+  assertEquals(code({ [ERROR_CODE_HEADER]: "resource_exhausted" }), "resource_exhausted");
+  assertEquals(code({}), "out_of_range");
+  assertEquals(code(undefined), "out_of_range");
+  // A code that is unknown is not replaced by another.
+  assertEquals(code({ [ERROR_CODE_HEADER]: "tired" }), "internal");
+});
+
 Deno.test("decodeError: an unknown code is internal, and named", () => {
   const error = decodeError('{"code":"tired","message":"later"}', {});
   assertEquals(error.code, "internal");
@@ -65,6 +76,49 @@ Deno.test("decodeEnvelope: keeps every digit", () => {
       response: String(value),
     });
   }));
+});
+
+Deno.test("decodeEnvelope: the response is the object's own, wherever else there is one", () => {
+  const big = "123456789012345678901234567890";
+  const texts = [
+    `{"meta":{"response":1},"response":${big}}`,
+    `{"response":${big},"meta":{"response":1}}`,
+    `{"list":[{"response":1},"response",":"],"response":${big}}`,
+    `{"text":"\\"response\\":1,","response":${big}}`,
+    `{"text":"}],\\\\","response":${big}}`,
+    `{"resp\\u006fnse":${big}}`,
+    `{"response":1,"response":${big}}`,
+    `{"response":{"response":1},"response":${big}}`,
+    ` {\n"error" : null ,\t"response"\r\n:\n${big}\n}\n`,
+    `{"a":{},"b":[],"c":"","d":1e5,"e":-0.5,"f":true,"response":"${big}"}`,
+  ];
+  for (const text of texts) assertEquals(decodeEnvelope(text), { response: big }, text);
+});
+
+Deno.test("decodeEnvelope: as JSON.parse has it, whatever else the object holds", () => {
+  const value = fc.oneof(fc.jsonValue(), fc.record({ response: fc.integer() }), fc.integer());
+  const name = fc.constantFrom("response", "a", 'response":1', "\\", "resp\u00f6nse");
+  fc.assert(fc.property(fc.array(fc.tuple(name, value)), fc.nat(4), (members, indent) => {
+    const pairs = members.map(([name, value]) =>
+      `${JSON.stringify(name)}:${JSON.stringify(value, undefined, indent)}`
+    );
+    const text = `{${pairs.join(",")}}`;
+    const { response } = JSON.parse(text);
+    const isInteger = Number.isSafeInteger(response) ||
+      typeof response === "string" && /^-?\d+$/.test(response);
+    const expected = isInteger ? String(response) : undefined;
+    const decoded = decodeEnvelope(text);
+    if (Number.isInteger(response) && !isInteger) return; // Written with or without an exponent.
+    assertEquals(decoded, expected === undefined ? undefined : { response: expected }, text);
+  }));
+});
+
+Deno.test("decodeEnvelope: a response of three million digits, as a number and as a string", () => {
+  const digits = "7".repeat(3_000_000);
+  for (const response of [digits, `"${digits}"`]) {
+    const decoded = decodeEnvelope(`{"error":null,"response":${response}}`);
+    assert(decoded !== undefined && "response" in decoded && decoded.response === digits);
+  }
 });
 
 Deno.test("decodeEnvelope: an error wins over a response", () => {

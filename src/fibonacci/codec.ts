@@ -8,7 +8,7 @@ import { decodeEnvelope, quote } from "../protocol.ts";
 import type { RpcClientCodec, RpcServerCodec } from "../rpc/codec.ts";
 import { decodeArgument } from "./argument.ts";
 
-/** What no reply that holds a number contains. */
+/** What a result looks like. */
 const DECIMAL = /^\s*\d+\s*$/;
 
 const utf8 = new TextDecoder();
@@ -18,18 +18,14 @@ export const fibonacciClientCodec: RpcClientCodec<string, string> = {
   encodeRequest: (digits) => String(digits), // What calls from JavaScript is not checked.
   decodeResponse(body) {
     const text = utf8.decode(body);
-    if (DECIMAL.test(text)) return text.trim();
-    const envelope = decodeEnvelope(text);
-    if (envelope === undefined) {
-      throw new RpcError(
-        "internal",
-        `the server replied ${quote(text)}, which is no number`,
-      );
-    }
-    if ("error" in envelope) {
+    const envelope = DECIMAL.test(text) ? { response: text } : decodeEnvelope(text);
+    if (envelope !== undefined && "error" in envelope) {
       throw new RpcError("internal", `the server failed: ${envelope.error}`);
     }
-    return envelope.response;
+    if (envelope === undefined || !DECIMAL.test(envelope.response)) {
+      throw new RpcError("internal", `the server replied ${quote(text)}, which is no number`);
+    }
+    return envelope.response.trim();
   },
   describe: (digits) => `fib(${digits.length > 20 ? `${digits.slice(0, 20)}...` : digits})`,
 };

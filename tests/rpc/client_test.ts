@@ -152,6 +152,7 @@ Deno.test("RpcClient: understands every form of reply", async () => {
       '{"code": "out_of_range", "message": "too big"}',
       "",
       "-5",
+      '{"response": -5}',
     ][Number(request)]!,
     properties: request === "4" ? { type: "error" } : {},
   }));
@@ -159,12 +160,13 @@ Deno.test("RpcClient: understands every form of reply", async () => {
   assertEquals(await client.call("0"), "832040");
   assertEquals(await client.call("1"), big);
   const errors = await Promise.all(
-    ["2", "3", "4", "5", "6"].map((n) => assertRejects(() => client.call(n), RpcError)),
+    ["2", "3", "4", "5", "6", "7"].map((n) => assertRejects(() => client.call(n), RpcError)),
   );
   assertEquals(errors.map(({ code }) => code), [
     "internal",
     "internal",
     "out_of_range",
+    "internal",
     "internal",
     "internal",
   ]);
