@@ -55,7 +55,10 @@ export const MAX_SHORT_STRING_BYTES = 255;
  * bytes (its setting `max_message_size`; 3.x accepts 128 MiB). A larger one
  * would close the channel it was published on.
  */
-export const MAX_BODY_BYTES = 16 * 1024 * 1024;
+export const DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+/** The most that RabbitMQ's `max_message_size` can be, in bytes. */
+export const MAX_MAX_MESSAGE_BYTES = 512 * 1024 * 1024;
 
 /** The longest timeout, in milliseconds: 24 days, the most whole days that `setTimeout` can hold. */
 export const MAX_TIMEOUT_MS = 24 * 24 * 60 * 60 * 1000;

@@ -8,11 +8,11 @@ import { getLogger } from "@logtape/logtape";
 import { InvalidArgumentError } from "commander";
 import { parseBrokerUrls } from "../amqp/broker_url.ts";
 import { RpcError } from "../errors.ts";
-import { DEFAULT_QUEUE, DEFAULT_URL } from "../protocol.ts";
+import { DEFAULT_QUEUE, DEFAULT_URL, MAX_MAX_MESSAGE_BYTES } from "../protocol.ts";
 import type { ConnectOptions } from "../rpc/options.ts";
 import { type AccessOptions, checkAccess } from "./access.ts";
 import type { Environment } from "./environment.ts";
-import { collect, heartbeat } from "./values.ts";
+import { collect, heartbeat, wholeNumber } from "./values.ts";
 
 const logger = getLogger(["fibrpc", "options"]);
 
@@ -31,7 +31,12 @@ export const addConnectOptions = (command: Command) =>
     .option("--tls-ca <file>", "authorities to trust for amqps:// (default: the system's)")
     .option("--tls-cert <file>", "client certificate for amqps://, with its chain")
     .option("--tls-key <file>", "private key of --tls-cert")
-    .option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`);
+    .option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`)
+    .option(
+      "--max-message-bytes <count>",
+      "largest body that is sent (default: 16777216)",
+      wholeNumber(1, MAX_MAX_MESSAGE_BYTES),
+    );
 
 /**
  * The connection settings that the command line and the environment make.
@@ -40,16 +45,21 @@ export const addConnectOptions = (command: Command) =>
  */
 export async function connectOptions(
   environment: Environment,
-  options: AccessOptions & { url?: string[]; queue?: string; heartbeat?: number },
+  options: AccessOptions & {
+    url?: string[];
+    queue?: string;
+    heartbeat?: number;
+    maxMessageBytes?: number;
+  },
   command: string,
 ): Promise<ConnectOptions> {
-  const { heartbeat: heartbeatSeconds } = options;
+  const { heartbeat: heartbeatSeconds, maxMessageBytes } = options;
   const url = options.url ?? urlFromEnvironment(environment);
   if (options.url !== undefined) warnOfPassword(options.url);
   const { credentials, tls } = await checkAccess(environment, options, url);
   const queue = options.queue ?? (environment.env.FIBRPC_QUEUE || undefined);
   return {
-    ...given({ url, queue, heartbeatSeconds, credentials, tls }),
+    ...given({ url, queue, heartbeatSeconds, maxMessageBytes, credentials, tls }),
     name: `fibrpc ${command}@${environment.identity}`,
   };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { RpcError } from "../errors.ts";
-import { MAX_BODY_BYTES } from "../protocol.ts";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "../protocol.ts";
 import { checkInteger, checkTimeout } from "../rpc/options.ts";
 import { RpcServer } from "../rpc/server.ts";
 import type { HandlerContext, RpcServerOptions } from "../rpc/server_options.ts";
@@ -70,6 +70,7 @@ export class FibonacciServer extends RpcServer<number, string | Uint8Array> {
    */
   constructor(options: FibonacciServerOptions = {}) {
     const { maxN = DEFAULT_MAX_N, maxTimeMs = DEFAULT_MAX_TIME_MS, workers } = options;
+    const { maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
     checkInteger("maxN", maxN, 0, MAX_MAX_N);
     checkTimeout("maxTimeMs", maxTimeMs);
     if (workers !== undefined) checkInteger("workers", workers, 0, MAX_WORKERS);
@@ -77,7 +78,7 @@ export class FibonacciServer extends RpcServer<number, string | Uint8Array> {
     super(
       fibonacciServerCodec(maxN),
       (n, context) => {
-        if (n >= MIN_POOL_N) return computeBig(pool, n, context, maxTimeMs);
+        if (n >= MIN_POOL_N) return computeBig(pool, n, context, maxTimeMs, maxMessageBytes);
         pool.smallCall();
         return fibonacciDecimal(n);
       },
@@ -101,11 +102,12 @@ async function computeBig(
   n: number,
   context: HandlerContext,
   maxTimeMs: number,
+  maxMessageBytes: number,
 ): Promise<Uint8Array> {
-  if (decimalDigits(n) > MAX_BODY_BYTES) {
+  if (decimalDigits(n) > maxMessageBytes) {
     throw new RpcError(
       "resource_exhausted",
-      `fib(${n}) has more digits than a message may hold (${MAX_BODY_BYTES})`,
+      `fib(${n}) has more digits than a message may hold (${maxMessageBytes})`,
     );
   }
   if (n >= MIN_LOOK_N && await context.isCallerGone()) {

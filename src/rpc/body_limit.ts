@@ -5,19 +5,25 @@
  * @module
  */
 import { RpcError } from "../errors.ts";
-import { MAX_BODY_BYTES } from "../protocol.ts";
 
 /** How RabbitMQ says that a body was over its setting `max_message_size`, 3.10 to 4.3. */
 const REFUSAL = /message size \d+ is larger than (?:configured )?max size (\d+)/;
 
-/** See the module. RabbitMQ's default at first; a lower one is learned the hard way, once for a connection. */
+/** See the module. Its owner's at first; a broker's that is lower is learned by a refusal, once for a connection. */
 export class BodyLimit {
-  #bytes = MAX_BODY_BYTES;
+  readonly #maxBytes: number;
+  #bytes: number;
   #connection: object | undefined;
+
+  /** @param maxBytes The largest body that its owner allows. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+    this.#bytes = maxBytes;
+  }
 
   /** What was learned on another connection counts no more: it may be another broker's. */
   startOn(connection: object): void {
-    if (this.#connection !== connection) this.#bytes = MAX_BODY_BYTES;
+    if (this.#connection !== connection) this.#bytes = this.#maxBytes;
     this.#connection = connection;
   }
 

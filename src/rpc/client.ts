@@ -71,7 +71,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     },
     onAbort: (call, signal) => this.#fail(call, cancelled(this.#place(call), signal)),
   };
-  readonly #limit = new BodyLimit();
+  readonly #limit: BodyLimit;
   #nextId = 0;
   #connection: Connection | undefined;
   #session: ReplySession | undefined;
@@ -92,6 +92,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   ) {
     this.#codec = codec;
     this.#options = resolveClientOptions(options);
+    this.#limit = new BodyLimit(this.#options.maxMessageBytes);
     this.#silence = new SilenceWatch({
       resendAfterMs: this.#options.resendAfterMs,
       pending: this.#pending,

@@ -47,7 +47,7 @@ export class Dispatcher<Request, Response> {
   readonly #ownQueues: readonly string[];
   /** What handlers are at work on. */
   readonly #underWay = new Set<string>();
-  readonly #limit = new BodyLimit();
+  readonly #limit: BodyLimit;
   #rejectionLoggedAt = -Infinity;
 
   /**
@@ -63,6 +63,7 @@ export class Dispatcher<Request, Response> {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
+    this.#limit = new BodyLimit(options.maxMessageBytes);
     this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
 

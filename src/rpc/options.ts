@@ -12,9 +12,11 @@ import { checkLogin } from "../amqp/handshake.ts";
 import type { TlsOptions } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import {
+  DEFAULT_MAX_MESSAGE_BYTES,
   DEFAULT_QUEUE,
   DEFAULT_URL,
   DIRECT_REPLY_TO,
+  MAX_MAX_MESSAGE_BYTES,
   MAX_SHORT_STRING_BYTES,
   MAX_TIMEOUT_MS,
   quote,
@@ -45,6 +47,16 @@ export interface ConnectOptions {
    * @default 15
    */
   heartbeatSeconds?: number;
+  /**
+   * The largest body that is sent, of a request or of a response, in bytes, from
+   * 1 to 512 MiB. One that is larger is `resource_exhausted`, where the broker
+   * would close the channel. It may be up to the broker's `max_message_size`,
+   * which is 128 MiB on RabbitMQ 3 and 16 MiB on 4 unless configured otherwise; a
+   * broker's that is lower is found out by a refusal.
+   *
+   * @default 16777216
+   */
+  maxMessageBytes?: number;
   /** The connection's name on the broker's management page. */
   name?: string;
   /**
@@ -72,6 +84,7 @@ export interface ResolvedConnectOptions {
   readonly brokers: readonly BrokerUrl[];
   readonly queue: string;
   readonly heartbeatSeconds: number;
+  readonly maxMessageBytes: number;
   readonly name: string;
   readonly credentials: ConnectOptions["credentials"];
   readonly tls: ConnectOptions["tls"];
@@ -99,12 +112,14 @@ export function resolveConnectOptions(
     url = DEFAULT_URL,
     queue = DEFAULT_QUEUE,
     heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS,
+    maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
     name = `fibrpc ${role}:${process.pid}`,
     credentials,
     tls,
     onStateChange,
   } = options;
   checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
+  checkInteger("maxMessageBytes", maxMessageBytes, 1, MAX_MAX_MESSAGE_BYTES);
   const bytes = new TextEncoder().encode(queue).length;
   const maxBytes = MAX_SHORT_STRING_BYTES - reservedBytes;
   if (bytes === 0 || bytes > maxBytes) {
@@ -127,6 +142,7 @@ export function resolveConnectOptions(
     brokers,
     queue,
     heartbeatSeconds,
+    maxMessageBytes,
     name,
     credentials,
     tls,
