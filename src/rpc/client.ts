@@ -9,6 +9,7 @@ import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../protocol.ts";
+import { AbortSignals } from "./abort_signals.ts";
 import { BodyLimit } from "./body_limit.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
@@ -69,7 +70,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       const { timeoutMs } = call.options;
       this.#fail(call, expired(this.#place(call), timeoutMs, outage, call.diagnosis));
     },
-    onAbort: (call, signal) => this.#fail(call, cancelled(this.#place(call), signal)),
+    signals: new AbortSignals((call, signal) =>
+      this.#fail(call, cancelled(this.#place(call), signal))
+    ),
   };
   readonly #limit: BodyLimit;
   #nextId = 0;

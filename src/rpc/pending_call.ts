@@ -5,6 +5,7 @@
  */
 import type { QueueInspection } from "../amqp/queue.ts";
 import type { RpcError } from "../errors.ts";
+import type { AbortSignals } from "./abort_signals.ts";
 import type { Timers } from "./timers.ts";
 
 /** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
@@ -38,8 +39,8 @@ export interface PendingCallEvents<Request, Response> {
   readonly timers: Timers<PendingCall<Request, Response>>;
   /** Its time is up. */
   readonly onDeadline: (call: PendingCall<Request, Response>) => void;
-  /** Its caller gave it up. */
-  readonly onAbort: (call: PendingCall<Request, Response>, signal: AbortSignal) => void;
+  /** Gives it up when its caller does. */
+  readonly signals: AbortSignals<PendingCall<Request, Response>>;
 }
 
 /** See the module. */
@@ -59,7 +60,6 @@ export class PendingCall<Request, Response> {
   readonly deadline: number;
   /** How long until its deadline is near. */
   readonly #nearMs: number;
-  readonly #abort: (() => void) | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
 
@@ -75,9 +75,7 @@ export class PendingCall<Request, Response> {
     this.deadline = now + timeoutMs;
     this.#nearMs = timeoutMs - Math.min(DIAGNOSIS_MS, timeoutMs / 10);
     events.timers.set(this, this.#nearMs, now);
-    if (signal === undefined) return;
-    this.#abort = () => events.onAbort(this, signal);
-    signal.addEventListener("abort", this.#abort, { once: true });
+    if (signal !== undefined) events.signals.add(this, signal);
   }
 
   /** Its time is almost up: from now on it has a timer of its own. */
@@ -101,6 +99,7 @@ export class PendingCall<Request, Response> {
     this.#events.timers.clear(this, this.#nearMs);
     if (this.#timer !== undefined) clearTimeout(this.#timer);
     if (this.#pause !== undefined) clearTimeout(this.#pause);
-    if (this.#abort !== undefined) this.options.signal?.removeEventListener("abort", this.#abort);
+    const { signal } = this.options;
+    if (signal !== undefined) this.#events.signals.delete(this, signal);
   }
 }
