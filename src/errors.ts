@@ -12,7 +12,7 @@
 export const RPC_ERROR_CODES = [
   /** The request is not what the server accepts. Sending it again won't help. */
   "invalid_argument",
-  /** The request is well formed but over a limit on its value, such as `--max-n`. */
+  /** The request is well formed but over a limit on its value, such as a server's `maxN`. */
   "out_of_range",
   /** The work hit a limit of the server, on time or on the size of the result. */
   "resource_exhausted",

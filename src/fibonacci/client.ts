@@ -27,10 +27,12 @@ export class FibonacciClient extends RpcClient<string, string> {
   /**
    * Makes a client; it connects at the first call.
    *
-   * @param options Settings; all have defaults.
+   * @param options Settings; all have defaults. Its calls are `idempotent` unless
+   * they say otherwise.
    */
   constructor(options: RpcClientOptions = {}) {
-    super(fibonacciClientCodec, options);
+    const { idempotent = true } = options;
+    super(fibonacciClientCodec, { ...options, idempotent });
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * What a caller is told when a call fails on this side: what was tried,
- * where, what was found out, and what to do.
+ * The errors of calls that fail on this side: what was tried, where, and what
+ * was found out.
  *
  * @module
  */
@@ -10,13 +10,11 @@ import { RpcError } from "../errors.ts";
 /** A call in an error's words, such as `fib(30) from rpc_queue on localhost:5672`. */
 export type CallPlace = string;
 
-const START_ONE = `(start a server with "fibrpc serve")`;
-
 /** The request queue doesn't exist. */
 export function noQueue(place: CallPlace): RpcError {
   return new RpcError(
     "no_server",
-    `nobody serves ${place}: the queue does not exist ${START_ONE}`,
+    `nobody serves ${place}: the queue does not exist`,
   );
 }
 
@@ -24,22 +22,33 @@ export function noQueue(place: CallPlace): RpcError {
 export function noConsumer(place: CallPlace): RpcError {
   return new RpcError(
     "no_server",
-    `nobody serves ${place}: the queue has no consumer ${START_ONE}`,
+    `nobody serves ${place}: the queue has no consumer`,
   );
 }
 
-/** The deadline passed. `outage` says why there is no connection, if there is none. */
-export function expired(
-  place: CallPlace,
-  timeoutMs: number,
-  outage: string | undefined,
-  queue: QueueInspection | undefined,
-): RpcError {
+/** What is known when a call's time is up. */
+export interface Findings {
+  /** Why there is no connection, if there is none. */
+  readonly outage: string | undefined;
+  /** What a look at the queue found. */
+  readonly queue: QueueInspection | undefined;
+  /** How often the request was sent. */
+  readonly sent: number;
+  /** How many replies of no call have come since it was made. */
+  readonly unknownReplies: number;
+}
+
+/** The deadline passed. */
+export function expired(place: CallPlace, timeoutMs: number, findings: Findings): RpcError {
   const text = `no reply to ${place} within ${formatMs(timeoutMs)}`;
-  if (outage !== undefined) {
-    return new RpcError("unavailable", `${text}: ${outage}`);
+  if (findings.outage !== undefined) {
+    return new RpcError("unavailable", `${text}: ${findings.outage}`);
   }
-  return new RpcError("deadline_exceeded", `${text}${explain(queue)}`);
+  const facts = factsOf(findings);
+  return new RpcError(
+    "deadline_exceeded",
+    facts.length === 0 ? text : `${text}: ${facts.join(", ")}`,
+  );
 }
 
 /** The caller gave up. */
@@ -54,7 +63,7 @@ export function closed(): RpcError {
   return new RpcError("cancelled", "the client was closed");
 }
 
-/** Not sent again, because its caller said that it must not be. */
+/** Not sent again, because it is not idempotent. */
 export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   return new RpcError(
     "unavailable",
@@ -63,12 +72,21 @@ export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   );
 }
 
-function explain(queue: QueueInspection | undefined): string {
-  if (queue?.found === false) return `: the queue is gone ${START_ONE}`;
-  if (queue?.found !== true) return "";
-  const { consumers, messages } = queue;
-  const facts = `: ${count(consumers, "consumer")}, ${count(messages, "message")} waiting`;
-  return consumers === 0 ? `${facts} (is a server running? start one with "fibrpc serve")` : facts;
+function factsOf({ queue, sent, unknownReplies }: Findings): string[] {
+  const facts: string[] = [];
+  if (queue?.found === false) facts.push("the queue is gone");
+  if (queue?.found === true) {
+    const { consumers, messages } = queue;
+    // Policies (a length limit, a time to live) drop messages, and nothing tells a client of it.
+    const guess = messages === 0 ? " (a server holds it, or a policy of the queue dropped it)" : "";
+    facts.push(count(consumers, "consumer"), `${count(messages, "message")} waiting${guess}`);
+  }
+  if (sent > 1) facts.push(`sent ${sent} times`);
+  if (unknownReplies > 0) {
+    const replies = unknownReplies === 1 ? "1 reply" : `${unknownReplies} replies`;
+    facts.push(`${replies} came with an unknown correlation id`);
+  }
+  return facts;
 }
 
 function count(number: number, noun: string): string {

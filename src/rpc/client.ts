@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf, withoutClient } from "../amqp/connect_failure.ts";
 import { Connection, type ConnectionState, type Session } from "../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
@@ -24,6 +25,8 @@ import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplySession, type ReplySession } from "./reply_session.ts";
 import { SilenceWatch } from "./silence_watch.ts";
 import { Timers } from "./timers.ts";
+
+const logger = getLogger(["fibrpc", "client"]);
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
@@ -57,6 +60,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     errors: 0,
     resubmissions: 0,
     repliesDropped: 0,
+    repliesUnknown: 0,
   };
   readonly #events: PendingCallEvents<Request, Response> = {
     timers: new Timers((call) => {
@@ -66,9 +70,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
     }),
     onDeadline: (call) => {
-      const outage = this.#connection?.outage;
-      const { timeoutMs } = call.options;
-      this.#fail(call, expired(this.#place(call), timeoutMs, outage, call.diagnosis));
+      const { timeoutMs, unknownReplies } = call.options;
+      const error = expired(this.#place(call), timeoutMs, {
+        outage: this.#connection?.outage,
+        queue: call.diagnosis,
+        sent: call.sent,
+        unknownReplies: this.#stats.repliesUnknown - unknownReplies,
+      });
+      this.#fail(call, error);
     },
     signals: new AbortSignals((call, signal) =>
       this.#fail(call, cancelled(this.#place(call), signal))
@@ -100,11 +109,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       resendAfterMs: this.#options.resendAfterMs,
       pending: this.#pending,
       session: () => this.#connection?.state === "connected" ? this.#session : undefined,
-      isQueueEmpty: async ({ transport }) => {
-        const queue = await this.#inspect(transport);
-        return queue.found === false || queue.found === true && queue.messages === 0;
-      },
-      resend: (call) => this.#send(call),
+      inspect: ({ transport }) => this.#inspect(transport),
+      resend: (call, pauseMs) => this.#sendAfter(pauseMs, call),
     });
   }
 
@@ -172,7 +178,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     reject: (error: RpcError) => void,
   ): void {
     if (this.#closed) throw closed();
-    const { timeoutMs = this.#options.timeoutMs, signal, idempotent = true } = options;
+    const { timeoutMs = this.#options.timeoutMs, signal } = options;
+    const { idempotent = this.#options.idempotent } = options;
     checkTimeout("timeoutMs", timeoutMs);
     if (signal?.aborted) throw cancelled(this.#codec.describe(request), signal);
     const { maxPending } = this.#options;
@@ -192,8 +199,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     const body = this.#codec.encodeRequest(request);
     if (!this.#limit.allows(body)) throw this.#limit.error(body, this.#codec.describe(request));
     const now = performance.now();
+    const { repliesUnknown: unknownReplies } = this.#stats;
     const call = new PendingCall(
-      { id, request, label, body, timeoutMs, idempotent, signal, resolve, reject },
+      { id, request, label, body, timeoutMs, idempotent, unknownReplies, signal, resolve, reject },
       this.#events,
       now,
     );
@@ -307,20 +315,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #sendIfServed(call: PendingCall<Request, Response>, session: ReplySession): void {
-    this.#inspect(session.transport).then((queue) => {
+    // What can't be seen is not there, as far as is known.
+    this.#inspect(session.transport).catch(() => undefined).then((queue) => {
       if (!this.#pending.has(call.options.id) || call.sent > 0) return;
-      if (queue.found === false) {
+      if (queue?.found === false) {
         this.#fail(call, noQueue(this.#place(call)));
-      } else if (queue.found === true && queue.consumers === 0) {
+      } else if (queue?.found === true && queue.consumers === 0) {
         this.#fail(call, noConsumer(this.#place(call)));
-      } else if (
-        this.#session === session && this.#connection?.state === "connected"
-      ) {
-        this.#publish(call, session);
-      }
-    }, () => {
-      // It can't be seen. If the connection is gone, the next one looks again.
-      if (this.#session === session && this.#pending.has(call.options.id)) {
+      } else if (this.#session === session && this.#connection?.state === "connected") {
         this.#publish(call, session);
       }
     });
@@ -358,6 +360,10 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** Calls that ask at the same time share one look. */
   #inspect(transport: Transport): Promise<QueueInspection> {
     this.#inspection ??= inspectQueue(transport, this.#options.queue)
+      .then((queue) => {
+        if (queue.found === false) this.#silence.queueMissing();
+        return queue;
+      })
       .finally(() => this.#inspection = undefined);
     return this.#inspection;
   }
@@ -366,7 +372,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     const { properties } = message;
     const call = this.#pending.get(properties.correlationId ?? "");
     if (call === undefined) {
-      this.#stats.repliesDropped += 1;
+      this.#drop(properties.correlationId);
       return;
     }
     this.#silence.answered(call);
@@ -385,8 +391,18 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     }
   }
 
+  #drop(correlationId: string | undefined): void {
+    this.#stats.repliesDropped += 1;
+    if (correlationId?.startsWith(`${this.#idPrefix}.`)) return; // Late, or a duplicate.
+    this.#stats.repliesUnknown += 1;
+    logger.debug("dropped a reply with the correlation id {correlationId}, which no call has", {
+      correlationId,
+    });
+  }
+
   /** The broker has no queue of that name. */
   #onReturn(message: AMQPMessage): void {
+    this.#silence.queueMissing();
     const call = this.#pending.get(message.properties.correlationId ?? "");
     if (call === undefined) return;
     if (call.sent === 1) {
@@ -394,12 +410,14 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       return;
     }
     // The queue was there before: it may be on its way back.
+    const waitMs = Math.min(RETURN_RETRY_MS.first * 2 ** (call.sent - 2), RETURN_RETRY_MS.cap);
+    this.#sendAfter(waitMs * (0.5 + Math.random()), call); // Not all at once.
+  }
+
+  /** Sends it again after a pause, or by the next session if that comes first. */
+  #sendAfter(ms: number, call: PendingCall<Request, Response>): void {
     call.sentOn = undefined;
-    const waitMs = Math.min(
-      RETURN_RETRY_MS.first * 2 ** (call.sent - 2),
-      RETURN_RETRY_MS.cap,
-    );
-    call.sendLater(waitMs, () => this.#send(call));
+    call.sendLater(ms, () => this.#send(call));
   }
 
   #place(call: PendingCall<Request, Response>): string {

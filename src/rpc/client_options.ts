@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { RpcError } from "../errors.ts";
 import {
   checkInteger,
   checkTimeout,
@@ -13,6 +14,8 @@ import {
 
 /** How replies come back; see {@linkcode RpcClientOptions.reply}. */
 export type ReplyPath = "direct" | "queue";
+
+const REPLY_PATHS: readonly ReplyPath[] = ["direct", "queue"];
 
 /** Settings of an `RpcClient`. */
 export interface RpcClientOptions extends ConnectOptions {
@@ -54,10 +57,29 @@ export interface RpcClientOptions extends ConnectOptions {
    */
   maxPending?: number;
   /**
-   * After how long without a reply a request is sent again if its queue is
-   * empty, or a later one was answered, in milliseconds: requests vanish unseen
-   * when their queue is deleted. The wait doubles each time. `Infinity`: never,
-   * for calls that take long and cost much.
+   * Whether a call may run more than once, unless it says otherwise. Then a
+   * request that seems to be lost is sent again:
+   *
+   * - with its connection: at once on the next one;
+   * - with its queue, which was seen to be missing since: after `resendAfterMs`
+   *   without a reply;
+   * - if it is in its queue no more (which is empty, or a later request was
+   *   answered), and so are more requests than the queue's consumers hold, at 64
+   *   each: likewise;
+   * - if it is in its queue no more otherwise: after six times as long, since a
+   *   server is probably at work on it.
+   *
+   * The wait doubles each time. Otherwise a request is never sent again once a
+   * server may have started it: a call fails with `unavailable` when its
+   * connection is lost (`outcome unknown`), and with `deadline_exceeded` when it
+   * vanished in the broker. The broker may deliver it twice even so.
+   *
+   * @default false, but true in a `FibonacciClient`
+   */
+  idempotent?: boolean;
+  /**
+   * How long a call that is `idempotent` waits for its reply before it looks
+   * whether its request is lost, in milliseconds. `Infinity`: it never looks.
    *
    * @default 10000
    */
@@ -70,12 +92,7 @@ export interface CallOptions {
   timeoutMs?: number;
   /** Gives the call up: it rejects with `cancelled`. */
   signal?: AbortSignal;
-  /**
-   * Whether it may be sent again after a lost connection. If not, it fails at
-   * once with `unavailable`; the broker may deliver it twice even so.
-   *
-   * @default true
-   */
+  /** Whether it may run more than once. Default: the client's `idempotent`. */
   idempotent?: boolean;
 }
 
@@ -87,10 +104,12 @@ export interface RpcClientStats {
   responses: number;
   /** Calls that ended with an error. */
   errors: number;
-  /** Requests sent again, after a lost connection or a queue that was gone. */
+  /** Requests sent again: see {@linkcode RpcClientOptions.idempotent}. */
   resubmissions: number;
-  /** Replies nobody waited for: late or duplicate. */
+  /** Replies that no call waited for: late ones, duplicates, and the unknown. */
   repliesDropped: number;
+  /** Those of them that had no correlation id, or one that no call of this client had. */
+  repliesUnknown: number;
 }
 
 /** {@linkcode RpcClientOptions}, checked and complete. */
@@ -108,8 +127,15 @@ export function resolveClientOptions(
     reply = "direct",
     requireServer = false,
     maxPending = 100_000,
+    idempotent = false,
     resendAfterMs = 10_000,
   } = options;
+  if (!REPLY_PATHS.includes(reply)) {
+    throw new RpcError(
+      "invalid_argument",
+      `reply ${JSON.stringify(reply)} is not one of ${REPLY_PATHS.join(", ")}`,
+    );
+  }
   checkTimeout("timeoutMs", timeoutMs);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   if (resendAfterMs !== Infinity) checkTimeout("resendAfterMs", resendAfterMs);
@@ -122,6 +148,7 @@ export function resolveClientOptions(
     reply,
     requireServer,
     maxPending,
+    idempotent,
     resendAfterMs,
   };
 }

@@ -7,7 +7,10 @@
 
 /** The caller's half of an {@linkcode RpcCodec}. */
 export interface RpcClientCodec<Request, Response> {
-  /** The body of a request. */
+  /**
+   * The body of a request. Bytes are kept until the call ends, for it may be
+   * sent again: nothing may write to them meanwhile.
+   */
   encodeRequest(request: Request): string | Uint8Array;
   /** The response in a body; it throws an `RpcError` for a body that holds none, or an error. */
   decodeResponse(body: Uint8Array): Response;

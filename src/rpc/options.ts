@@ -9,6 +9,7 @@ import { type BrokerUrl, parseBrokerUrls } from "../amqp/broker_url.ts";
 import type { ConnectionStateChange } from "../amqp/connection.ts";
 import type { Credentials } from "../amqp/credentials.ts";
 import { checkLogin } from "../amqp/handshake.ts";
+import { checkTls } from "../amqp/tls.ts";
 import type { TlsOptions } from "../amqp/transport.ts";
 import { RpcError } from "../errors.ts";
 import {
@@ -120,6 +121,7 @@ export function resolveConnectOptions(
   } = options;
   checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
   checkInteger("maxMessageBytes", maxMessageBytes, 1, MAX_MAX_MESSAGE_BYTES);
+  if (tls !== undefined && typeof tls !== "function") checkTls(tls);
   const bytes = new TextEncoder().encode(queue).length;
   const maxBytes = MAX_SHORT_STRING_BYTES - reservedBytes;
   if (bytes === 0 || bytes > maxBytes) {

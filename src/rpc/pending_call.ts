@@ -25,6 +25,8 @@ export interface PendingCallOptions<Request, Response> {
   readonly timeoutMs: number;
   /** Whether it may be sent again. */
   readonly idempotent: boolean;
+  /** How many replies of no call had come before. */
+  readonly unknownReplies: number;
   /** Gives it up. */
   readonly signal: AbortSignal | undefined;
   /** Ends it well. */

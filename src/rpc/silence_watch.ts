@@ -1,17 +1,29 @@
 /**
  * Looks now and then for requests that vanished, with their queue or with a
- * node of a cluster: nothing tells of it. One that was sent before another
- * that is answered waits in the queue no more, nor does any when the queue is
- * empty: then what was silent for long is under way at a server, or lost, and
- * it is sent again.
+ * node of a cluster: nothing tells a client of it. A request is in its queue no
+ * more when that is empty, or when one that was sent later is answered. Then it
+ * is lost, or a server is at work on it, which can't be seen either: a broker
+ * tells how many consumers a queue has and how many messages wait, and nothing
+ * of those that were delivered. The rule is that of
+ * {@linkcode RpcClientOptions.idempotent}.
  *
- * Publisher confirms would tell of some of them (not of a queue that is
+ * Publisher confirms would tell of some lost requests (not of a queue that is
  * deleted later), and cost a tenth of the calls a second.
  *
  * @module
  */
+import type { QueueInspection } from "../amqp/queue.ts";
 import type { PendingCall } from "./pending_call.ts";
 import type { ReplySession } from "./reply_session.ts";
+
+/** How often it looks while a call is silent for as long as it may be. */
+const LOOKS = 4;
+
+/** So much longer may a call be silent that a server is probably at work on. */
+const AT_SERVER = 6;
+
+/** How many requests a server holds at the most, as a rule: fibrpc's default, and more than the tutorials' one. */
+const HELD_BY_SERVER = 64;
 
 /** What a watch needs of its client. */
 export interface SilenceWatchOptions<Call> {
@@ -21,10 +33,10 @@ export interface SilenceWatchOptions<Call> {
   readonly pending: ReadonlyMap<string, Call>;
   /** What requests go out on now, if they can. */
   readonly session: () => ReplySession | undefined;
-  /** Whether no request waits in the queue. */
-  readonly isQueueEmpty: (session: ReplySession) => Promise<boolean>;
-  /** Sends a request again. */
-  readonly resend: (call: Call) => void;
+  /** Looks at the queue. */
+  readonly inspect: (session: ReplySession) => Promise<QueueInspection>;
+  /** Sends a request again after a pause, in milliseconds. */
+  readonly resend: (call: Call, pauseMs: number) => void;
 }
 
 /** See the module. */
@@ -34,6 +46,8 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
   #isLooking = false;
   /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
   #answeredSentAt = -Infinity;
+  /** When the queue was last seen to be missing. */
+  #missingAt = -Infinity;
 
   /** It begins with {@linkcode SilenceWatch.start}. */
   constructor(options: SilenceWatchOptions<Call>) {
@@ -44,7 +58,7 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
   start(): void {
     const { resendAfterMs } = this.#options;
     if (resendAfterMs === Infinity) return;
-    this.#timer ??= setInterval(() => this.#look(), resendAfterMs / 4);
+    this.#timer ??= setInterval(() => this.#look(), resendAfterMs / LOOKS);
   }
 
   /** There is none any more. */
@@ -58,12 +72,17 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
     if (call.sent === 1) this.#answeredSentAt = Math.max(this.#answeredSentAt, call.sentAt);
   }
 
+  /** The queue is not there: all requests that were in it are lost. */
+  queueMissing(): void {
+    this.#missingAt = performance.now();
+  }
+
   async #look(): Promise<void> {
     const session = this.#options.session();
     if (this.#isLooking || session === undefined) return;
     this.#isLooking = true;
     try {
-      await this.#resendSilent(session);
+      await this.#resendLost(session);
     } catch {
       // The connection is gone: then all are sent again.
     } finally {
@@ -71,22 +90,34 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
     }
   }
 
-  async #resendSilent(session: ReplySession): Promise<void> {
-    const { pending, isQueueEmpty, resend } = this.#options;
-    const silent = [...pending.values()].filter((call) => this.#isSilent(call, session));
+  async #resendLost(session: ReplySession): Promise<void> {
+    const { pending, inspect, resend, resendAfterMs } = this.#options;
+    const silent = [...pending.values()].filter((call) =>
+      call.options.idempotent && call.sentOn === session && this.#isSilent(call, 1)
+    );
     if (silent.length === 0) return;
-    const isOvertaken = (call: Call) => call.sentAt < this.#answeredSentAt;
-    const isEmpty = silent.every(isOvertaken) || await isQueueEmpty(session);
-    for (const call of silent) {
-      if (!isEmpty && !isOvertaken(call)) continue;
-      if (pending.has(call.options.id) && call.sentOn === session) resend(call);
-    }
+    const queue = await inspect(session);
+    const gone = silent.filter((call) =>
+      pending.has(call.options.id) && call.sentOn === session && this.#isGone(call, queue)
+    );
+    const atServers = queue.found === true ? queue.consumers * HELD_BY_SERVER : Infinity;
+    const lost = gone.filter((call) =>
+      gone.length > atServers || call.sentAt <= this.#missingAt || this.#isSilent(call, AT_SERVER)
+    );
+    // Not in one burst: what a full queue refused would be refused again.
+    const pauseMs = resendAfterMs / LOOKS / lost.length;
+    for (const [index, call] of lost.entries()) resend(call, index * pauseMs);
   }
 
-  /** Each resubmission doubles the patience: some calls simply take long. */
-  #isSilent(call: Call, session: ReplySession): boolean {
-    const patience = this.#options.resendAfterMs * 2 ** (call.sent - 1);
-    return call.options.idempotent && call.sentOn === session &&
-      performance.now() - call.sentAt >= patience;
+  /** Whether it waits in the queue no more. */
+  #isGone(call: Call, queue: QueueInspection): boolean {
+    return call.sentAt <= this.#missingAt || call.sentAt < this.#answeredSentAt ||
+      queue.found === true && queue.messages === 0;
+  }
+
+  /** Each time that it is sent again doubles the patience: some calls simply take long. */
+  #isSilent(call: Call, factor: number): boolean {
+    const patienceMs = this.#options.resendAfterMs * factor * 2 ** (call.sent - 1);
+    return performance.now() - call.sentAt >= patienceMs;
   }
 }

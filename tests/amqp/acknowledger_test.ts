@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Acknowledger } from "../../src/amqp/acknowledger.ts";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { type AMQPMessage, Transport } from "../../src/amqp/transport.ts";
+import { type AMQPChannel, type AMQPMessage, Transport } from "../../src/amqp/transport.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
@@ -66,4 +66,66 @@ Deno.test("Acknowledger: any order, in turns of any size, settles each delivery 
 
 Deno.test("Acknowledger: what was not settled goes back", async () => {
   assertEquals(await settle(3, [2, 0], [2], () => false).catch(String), { alive: true, left: 1 });
+});
+
+/** An acknowledger whose transport is flushed by hand, and what it sends. */
+function scripted() {
+  const sent: string[] = [];
+  const say = (text: string) => {
+    sent.push(text);
+    return Promise.resolve();
+  };
+  const channel = {
+    basicAck: (tag: number, multiple: boolean) => say(`ack ${tag}${multiple ? " multiple" : ""}`),
+    basicReject: (tag: number, requeue: boolean) =>
+      say(`reject ${tag}${requeue ? " requeue" : ""}`),
+  } as unknown as AMQPChannel;
+  const beforeFlush = new Set<() => void>();
+  let scheduled = 0;
+  const transport = { beforeFlush, scheduleFlush: () => scheduled++ } as unknown as Transport;
+  const acknowledger = new Acknowledger(transport, channel);
+  return {
+    acknowledger,
+    beforeFlush,
+    get scheduled() {
+      return scheduled;
+    },
+    flush(): string[] {
+      for (const hook of beforeFlush) hook();
+      return sent.splice(0);
+    },
+  };
+}
+
+Deno.test("Acknowledger: one ack for a turn's run, also over what was rejected", () => {
+  const { acknowledger, flush } = scripted();
+  acknowledger.reject(1, false);
+  for (const tag of [2, 3]) acknowledger.ack(tag);
+  acknowledger.reject(4, true);
+  acknowledger.ack(5);
+  assertEquals(flush(), ["reject 1", "reject 4 requeue", "ack 5 multiple"]);
+  assertEquals(flush(), []);
+});
+
+Deno.test("Acknowledger: what overtook is acknowledged alone, and never again", () => {
+  const { acknowledger, flush } = scripted();
+  acknowledger.ack(3);
+  acknowledger.ack(5);
+  assertEquals(flush(), ["ack 3", "ack 5"]);
+  acknowledger.ack(1);
+  acknowledger.ack(2);
+  assertEquals(flush(), ["ack 2 multiple"]);
+  acknowledger.ack(4);
+  assertEquals(flush(), ["ack 4"]);
+  // All is finished up to 5: nothing is kept of those that overtook.
+  for (const tag of [6, 7, 8]) acknowledger.ack(tag);
+  assertEquals(flush(), ["ack 8 multiple"]);
+});
+
+Deno.test("Acknowledger: an ack asks for a write; stopped, it leaves nothing with its transport", () => {
+  const scene = scripted();
+  scene.acknowledger.ack(1);
+  assertEquals([scene.scheduled, scene.beforeFlush.size], [1, 1]);
+  scene.acknowledger.stop();
+  assertEquals([scene.flush(), scene.beforeFlush.size], [[], 0]);
 });

@@ -97,9 +97,14 @@ Deno.test("the certificate must be for what the URL names the broker by", async 
   }
 });
 
-Deno.test("an unusable certificate is reported by the first call, at once", async () => {
+Deno.test("an unusable certificate is refused at once; a function's by the first call", async () => {
   const tls = { ca: "nothing" };
-  await using client = new FibonacciClient({ url: "amqps://127.0.0.1:1", tls });
+  const { code } = assertThrows(
+    () => new FibonacciClient({ url: "amqps://127.0.0.1:1", tls }),
+    RpcError,
+  );
+  assertEquals(code, "invalid_argument");
+  await using client = new FibonacciClient({ url: "amqps://127.0.0.1:1", tls: () => tls });
   const failure = await client.fibonacci(30).catch((error) => error);
   assertEquals(failure instanceof RpcError && failure.code, "invalid_argument");
 });

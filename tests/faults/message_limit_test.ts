@@ -23,7 +23,8 @@ Deno.test("a body over the broker's own limit fails its call, and no other", asy
   await server.start();
 
   await t.step("a request: its neighbours on the channel are answered", async () => {
-    await using client = new RpcClient<string, string>(codec, options);
+    const idempotent = { ...options, idempotent: true };
+    await using client = new RpcClient<string, string>(codec, idempotent);
     const neighbours = Array.from({ length: 20 }, (_, i) => client.call(`neighbour ${i}`));
     const error = await assertRejects(() => client.call("x".repeat(LIMIT + 1)), RpcError);
     assertEquals(error.code, "resource_exhausted");
@@ -45,5 +46,42 @@ Deno.test("a body over the broker's own limit fails its call, and no other", asy
     assertEquals(failed.map(({ reason }) => reason.code), ["resource_exhausted"]);
     assertStringIncludes(failed[0]!.reason.message, `over the message limit of ${LIMIT}`);
     assertEquals(server.stats.givenUp, 0);
+  });
+});
+
+Deno.test("a body over 16 MiB goes both ways where both ends and the broker allow it", async (t) => {
+  const MIB = 1024 * 1024;
+  await using broker = await startBroker({ config: `max_message_size = ${40 * MIB}` });
+  const bytes = {
+    describe: (body: Uint8Array) => `a body of ${body.length}`,
+    encodeRequest: (body: Uint8Array) => body,
+    decodeRequest: (body: Uint8Array) => body,
+    encodeResponse: (body: Uint8Array) => body,
+    decodeResponse: (body: Uint8Array) => body,
+  };
+  const options = { url: broker.url, queue: "large" };
+  const large = { ...options, maxMessageBytes: 64 * MIB };
+  await using server = new RpcServer<Uint8Array, Uint8Array>(bytes, (body) => body, large);
+  await server.start();
+  await using client = new RpcClient<Uint8Array, Uint8Array>(bytes, large);
+
+  await t.step("20 MiB, in many frames, come back as they were", async () => {
+    const body = new Uint8Array(20 * MIB).map((_, i) => i % 251);
+    const reply = await client.call(body);
+    assertEquals(reply.length, body.length);
+    assertEquals(reply.findIndex((byte, i) => byte !== body[i]), -1);
+  });
+
+  await t.step("the broker's own limit still counts", async () => {
+    const error = await assertRejects(() => client.call(new Uint8Array(41 * MIB)), RpcError);
+    assertEquals(error.code, "resource_exhausted");
+    assertStringIncludes(error.message, `over the message limit of ${40 * MIB}`);
+  });
+
+  await t.step("unless it is asked for, the limit is 16 MiB", async () => {
+    await using other = new RpcClient<Uint8Array, Uint8Array>(bytes, options);
+    const error = await assertRejects(() => other.call(new Uint8Array(16 * MIB + 1)), RpcError);
+    assertEquals([error.code, other.stats.calls], ["resource_exhausted", 0]);
+    assertStringIncludes(error.message, `over the message limit of ${16 * MIB}`);
   });
 });

@@ -99,6 +99,21 @@ Deno.test("RpcClient: the first request doesn't wait for the broker's word on it
   assertEquals((await result).code, "cancelled");
 });
 
+Deno.test("RpcClient: what must not run twice waits for the broker's word on its channel", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  await using way = await brokenWay("deaf");
+  await using client = newClient({ url: way.url, queue });
+  const codes = [{ idempotent: false }, {}].map((options, i) =>
+    codeOf(client.call(String(i), { timeoutMs: 60_000, ...options }))
+  );
+  const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the other request" });
+  assertEquals(request.bodyToString(), "1");
+  await client.close();
+  assertEquals(await Promise.all(codes), ["cancelled", "cancelled"]);
+});
+
 Deno.test("RpcClient: a request that left with a connection that failed is still the first", async () => {
   await using way = await brokenWay("cut");
   await using client = newClient({ url: way.url, queue: uniqueQueue("missing") });
@@ -137,6 +152,59 @@ Deno.test("RpcClient: drops late and duplicate replies, and counts them", async 
   await peer.channel.basicPublish("", replyTo!, "4");
   assertEquals(await result, "1");
   await waitFor(() => client.stats.repliesDropped === 3, { what: "3 dropped replies" });
+  assertEquals(client.stats.repliesUnknown, 2);
+});
+
+Deno.test("RpcClient: a deadline names replies that no call had", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("client");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const before = codeOf(client.call("1"));
+  const { replyTo } =
+    (await waitFor(() => peer.channel.basicGet(queue), { what: "the request" })).properties;
+  const reply = async (correlationId: string, count: number) => {
+    await peer.channel.basicPublish("", replyTo!, "1", { correlationId });
+    await waitFor(() => client.stats.repliesUnknown === count, { what: "the reply" });
+  };
+  await reply("before the call", 1);
+  const call = assertRejects(() => client.call("2", { timeoutMs: 2_000 }), RpcError);
+  await reply("another's", 2);
+  await reply("", 3);
+  assertMatch((await call).message, /, 2 replies came with an unknown correlation id$/);
+  await client.close();
+  assertEquals(await before, "cancelled");
+});
+
+Deno.test("RpcClient: one signal for many calls has one listener, and cancels them all", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("cancel");
+  await peer.declare(queue);
+  await using client = newClient({ queue });
+  const controller = new AbortController();
+  const { signal } = controller;
+  let listeners = 0;
+  const add = signal.addEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners += 1;
+    add(...args);
+  };
+  const calls = Array.from({ length: 2_000 }, () => codeOf(client.call("30", { signal })));
+  controller.abort();
+  assertEquals(new Set(await Promise.all(calls)), new Set(["cancelled"]));
+  assertEquals([listeners, client.pending], [1, 0]);
+});
+
+Deno.test("RpcClient: an error of the library names no command", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("idle");
+  await peer.declare(queue);
+  const options = [{ queue: uniqueQueue("missing") }, { queue, requireServer: true }, { queue }];
+  for (const option of options) {
+    await using client = newClient({ ...option, timeoutMs: 500 });
+    const { message } = await assertRejects(() => client.call("30"), RpcError);
+    assert(!message.includes("fibrpc"), message);
+  }
 });
 
 Deno.test("RpcClient: understands every form of reply", async () => {
@@ -340,6 +408,11 @@ Deno.test("RpcClient: refuses bad settings", () => {
     { queue: "" },
     { queue: "ü".repeat(128) },
     { maxPending: 0 },
+    { maxMessageBytes: 0 },
+    { maxMessageBytes: 2 ** 29 + 1 },
+    { reply: "dirct" as "direct" },
+    { tls: { ca: "nothing" } },
+    { resendAfterMs: 0 },
     { url: "http://localhost" },
     { url: [] },
   ];

@@ -1,5 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Timers } from "../../src/rpc/timers.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { heapLeftBy } from "../support/gc.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** More than a test may take. */
@@ -51,4 +53,18 @@ Deno.test("Timers: one that is set when another is due delays none", async () =>
   await waitFor(() => order.length === 2, { what: "two to be due" });
   assertEquals(order, ["first", "second"]);
   timers.clear("third", LONG_MS);
+});
+
+Deno.test("Timers: a length that no item has any more takes no memory", async () => {
+  const timers = new Timers<string>(() => {});
+  const COUNT = 20_000;
+  const left = await heapLeftBy(() => {
+    using _clock = new FakeClock(); // The runtime keeps its own timers for a while.
+    for (let ms = LONG_MS; ms < LONG_MS + COUNT; ms++) {
+      timers.set("item", ms);
+      timers.clear("item", ms);
+    }
+  });
+  assert(left < 50 * COUNT, `${left} bytes`);
+  timers.clear("item", LONG_MS);
 });
