@@ -26,6 +26,9 @@ export const DIRECT_REPLY_TO = "amq.rabbitmq.reply-to";
 /** Content type of requests and of successful replies. */
 export const CONTENT_TYPE_TEXT = "text/plain";
 
+/** Content type of what servers record in the suspects' queue: see `StartRecords`. */
+export const CONTENT_TYPE_START = "application/x-fibrpc-start";
+
 /** Content type of error replies. */
 export const CONTENT_TYPE_JSON = "application/json";
 
@@ -36,12 +39,12 @@ export const ERROR_TYPE = "error";
 export const ERROR_CODE_HEADER = "x-error-code";
 
 /**
- * The header of a request that came back from a server that died: how often
- * it was started since, and took its server with it.
+ * The header of a request in the suspects' queue, where older servers moved
+ * it: how often it was started since, and took its server with it.
  */
 export const ATTEMPTS_HEADER = "x-fibrpc-attempts";
 
-/** What a request queue's name is followed by in that of its suspects: see `SuspectLane`. */
+/** The suffix that makes a request queue's name that of its suspects' queue: see `StartRecords`. */
 export const SUSPECTS_SUFFIX = ".suspects";
 
 /** AMQP's delivery mode of messages that don't survive a restart of the broker. */

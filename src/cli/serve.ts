@@ -44,7 +44,7 @@ export async function serve(
     },
   });
   environment.onSignal((signal) => {
-    if (server.state === "closed") {
+    if (server.state === "draining" || server.state === "closed") {
       environment.exit(EXIT_BY_SIGNAL[signal]);
       return;
     }

@@ -47,6 +47,10 @@ export function defineServe(
       wholeNumber(2, 1_000_000),
     )
     .option(
+      "--no-quarantine",
+      "don't record which requests were under way when a server died: none is given up",
+    )
+    .option(
       "--allow-reply-to <pattern...>",
       'reply queues that may be used, such as "amq.*" (default: all)',
     )
@@ -66,13 +70,13 @@ export function defineServe(
     .option("--quiet", "log errors only")
     .action(async (options) => {
       configureLogging(environment, options, "info");
-      const { maxN, workers, prefetch, maxAttempts, queueType } = options;
+      const { maxN, workers, prefetch, maxAttempts, quarantine, queueType } = options;
       const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
       const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
       exit(
         await run(environment, {
           ...await connectOptions(environment, options, "serve"),
-          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, queueType }),
+          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, quarantine, queueType }),
           ...given({ allowReplyTo, drainTimeoutMs }),
           exitOnDisconnect: options.exitOnDisconnect ?? false,
         }),

@@ -5,26 +5,25 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { RpcError } from "../errors.ts";
+import { RpcError, type RpcErrorCode } from "../errors.ts";
 import {
   CONTENT_TYPE_TEXT,
   DIRECT_REPLY_TO,
   encodeError,
+  type ErrorReply,
   SUSPECTS_SUFFIX,
   TRANSIENT,
 } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
 import { BodyLimit } from "./body_limit.ts";
+import { LogLimit } from "./log_limit.ts";
 import { unanswerable } from "./reply_address.ts";
-import type { ReceivedRequest } from "./request.ts";
+import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./server_options.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** How often rejected requests are logged, in milliseconds. */
-const LOG_EVERY_MS = 10_000;
-
-/** What a caller is told of a failure that isn't its own. */
+/** What a caller sees of a failure that isn't its own. */
 const INTERNAL_MESSAGE = "the server failed; its log says why";
 
 /** See the module. */
@@ -45,10 +44,12 @@ export class Dispatcher<Request, Response> {
   readonly #options: ResolvedServerOptions;
   /** A reply to one of them would come back as a request. */
   readonly #ownQueues: readonly string[];
-  /** What handlers are at work on. */
-  readonly #underWay = new Set<string>();
+  /** The requests that handlers are at work on, by their keys. */
+  readonly #underWay = new Map<string, ReceivedRequest>();
   readonly #limit: BodyLimit;
-  #rejectionLoggedAt = -Infinity;
+  readonly #rejectionLog = new LogLimit();
+  readonly #failureLog = new LogLimit();
+  readonly #givenUpLog = new LogLimit();
 
   /**
    * @param codec What the bodies mean.
@@ -84,29 +85,51 @@ export class Dispatcher<Request, Response> {
       this.#expire(request);
       return;
     }
-    if (this.#underWay.size > 0 && this.#underWay.has(keyOf(request))) {
-      // Its caller lost patience and sent it again; one reply is enough.
-      this.stats.duplicates += 1;
-      request.inbox.drop(request);
-      return;
+    const first = this.#underWay.size > 0 ? this.#underWay.get(request.key) : undefined;
+    if (first !== undefined && isSameCall(request) && !first.expired) {
+      return this.#serveWith(first, request);
     }
+    let result: Response | PromiseLike<Response>;
     try {
-      const body = request.message.body ?? new Uint8Array();
-      const result = this.#handler(this.#codec.decodeRequest(body), request);
-      if (!(result instanceof Promise)) {
-        this.#reply(request, result);
-        return;
-      }
-      result.then(
-        (response) => this.#reply(request, response),
-        (error) => this.#replyError(request, error),
-      );
-      const key = keyOf(request);
-      this.#underWay.add(key);
-      return request.settled.then(() => void this.#underWay.delete(key));
+      result = this.#handler(this.#decode(request), request.context);
     } catch (error) {
       this.#replyError(request, error);
+      return;
     }
+    if (!isPromiseLike(result)) {
+      this.#reply(request, result);
+      return;
+    }
+    Promise.resolve(result).then(
+      (response) => this.#reply(request, response),
+      (error) => this.#replyError(request, error),
+    );
+    const { key } = request;
+    this.#underWay.set(key, request);
+    return request.settled.then(() => {
+      if (this.#underWay.get(key) === request) this.#underWay.delete(key);
+    });
+  }
+
+  /** A codec that throws anything but an `RpcError`, as `JSON.parse` does, means the same. */
+  #decode(request: ReceivedRequest): Request {
+    try {
+      return this.#codec.decodeRequest(request.takeBody());
+    } catch (thrown) {
+      if (thrown instanceof RpcError) throw thrown;
+      logger.debug("a request can't be decoded: {error}", { error: stackOf(thrown) });
+      const { message } = RpcError.from(thrown);
+      throw new RpcError("invalid_argument", `the request can't be decoded: ${message}`);
+    }
+  }
+
+  /** A caller sent its call again: one reply is enough, within the time of either. */
+  async #serveWith(first: ReceivedRequest, again: ReceivedRequest): Promise<void> {
+    this.stats.duplicates += 1;
+    first.extend(again.deadline);
+    await first.settled;
+    if (first.inbox.isLost) await this.serve(again);
+    else again.inbox.drop(again);
   }
 
   /** What cost its server the connection may have been the reply. */
@@ -118,11 +141,17 @@ export class Dispatcher<Request, Response> {
   async giveUp(request: ReceivedRequest): Promise<void> {
     const { maxAttempts, queue } = this.#options;
     this.stats.givenUp += 1;
-    logger.error("gave up a request of {queue} that took its server with it {maxAttempts} times", {
-      queue,
-      maxAttempts,
-      correlationId: request.message.properties.correlationId,
-    });
+    const level = this.#givenUpLog.passes() ? "error" : "debug";
+    logger[level](
+      "gave up a request of {queue} that took its server with it {maxAttempts} times " +
+        "({givenUp} such requests so far)",
+      {
+        queue,
+        maxAttempts,
+        givenUp: this.stats.givenUp,
+        correlationId: request.message.properties.correlationId,
+      },
+    );
     if (!await this.#isHeard(request)) return;
     const text = `the request was given up: its server died ${maxAttempts} times in a row`;
     this.#replyError(request, new RpcError("internal", text));
@@ -161,9 +190,7 @@ export class Dispatcher<Request, Response> {
   };
 
   #logRejection(reason: string): void {
-    const now = performance.now();
-    if (now - this.#rejectionLoggedAt < LOG_EVERY_MS) return;
-    this.#rejectionLoggedAt = now;
+    if (!this.#rejectionLog.passes()) return;
     const { rejected } = this.stats;
     logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
       reason,
@@ -203,25 +230,39 @@ export class Dispatcher<Request, Response> {
 
   #replyError(request: ReceivedRequest, thrown: unknown): void {
     if (this.#isUnwanted(request)) return;
-    if (!(thrown instanceof RpcError)) {
-      logger.error("a handler failed: {error}", { error: stackOf(thrown) });
-    }
-    const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
-    const { body, properties } = encodeError(error);
     this.stats.errors += 1;
+    if (!(thrown instanceof RpcError)) {
+      const level = this.#failureLog.passes() ? "error" : "debug";
+      const { errors } = this.stats;
+      logger[level]("a handler failed: {error} ({errors} errors so far)", {
+        error: stackOf(thrown),
+        errors,
+      });
+    }
+    const { code, message } = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
+    const { body, properties } = this.#encodeError(code, message);
     request.inbox.reply(request, body, properties);
+  }
+
+  /** What is over the broker's limit would cost the channel: the message is cut. */
+  #encodeError(code: RpcErrorCode, message: string): ErrorReply {
+    let reply = encodeError(new RpcError(code, message));
+    for (let { length } = message; length > 0 && !this.#limit.allows(reply.body);) {
+      length = Math.floor(length / 2);
+      reply = encodeError(new RpcError(code, `${message.slice(0, length)}...`));
+    }
+    return reply;
   }
 }
 
-/** Bodies up to this many bytes are compared. */
-const MAX_KEY_BYTES = 256;
+/** Whether its key tells it from all other calls: some callers use a correlation id twice. */
+function isSameCall({ message: { properties, body } }: ReceivedRequest): boolean {
+  return properties.correlationId !== undefined && (body?.length ?? 0) <= COMPARED_BODY_BYTES;
+}
 
-/** The same for requests that one call sent: some callers use a correlation id twice. */
-function keyOf({ replyTo, message }: ReceivedRequest): string {
-  const { correlationId } = message.properties;
-  const body = message.body ?? new Uint8Array();
-  if (correlationId === undefined || body.length > MAX_KEY_BYTES) return crypto.randomUUID();
-  return `${correlationId} ${replyTo} ${String.fromCharCode(...body)}`;
+/** Also what is no `Promise`: database libraries have queries that begin when `then` is called. */
+function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof (value as PromiseLike<Value> | null | undefined)?.then === "function";
 }
 
 function stackOf(thrown: unknown): string {

@@ -7,6 +7,7 @@
 import { getLogger } from "@logtape/logtape";
 import { Acknowledger } from "../amqp/acknowledger.ts";
 import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import type { LostRequests } from "./lost_requests.ts";
 import type { ReplyProbe } from "./reply_probe.ts";
 import { ReceivedRequest, type RequestInbox } from "./request.ts";
 
@@ -23,6 +24,7 @@ export class Inbox implements RequestInbox {
   readonly #acknowledger: Acknowledger;
   readonly #onSettled: () => void;
   readonly #probe: ReplyProbe;
+  readonly #losses: LostRequests;
   /** Replies that wait until the broker takes messages again. */
   readonly #held: (() => void)[] = [];
   #lost: Error | undefined;
@@ -31,20 +33,24 @@ export class Inbox implements RequestInbox {
    * @param transport The connection.
    * @param channel The channel.
    * @param probe Looks at reply addresses.
-   * @param onSettled Told whenever there is one open request less, or none is left.
+   * @param losses Remembers the requests that are lost with the channel.
+   * @param onSettled Called whenever there is one open request less, or none is left.
    */
   constructor(
     transport: Transport,
     channel: AMQPChannel,
     probe: ReplyProbe,
+    losses: LostRequests,
     onSettled: () => void,
   ) {
     this.transport = transport;
     this.channel = channel;
     this.#acknowledger = new Acknowledger(transport, channel);
     this.#probe = probe;
+    this.#losses = losses;
     this.#onSettled = onSettled;
     transport.gone.then((reason) => this.lose(reason));
+    transport.blockedListeners.add(this.#releaseHeld);
     channel.onerror = (reason) => this.lose(new Error(reason));
   }
 
@@ -69,12 +75,7 @@ export class Inbox implements RequestInbox {
   reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
     const { correlationId } = request.message.properties;
     if (correlationId !== undefined) properties.correlationId = correlationId;
-    this.#publish(request, request.replyTo, body, properties);
-  }
-
-  /** Sends it to another queue instead, then acknowledges. */
-  forward(request: ReceivedRequest, queue: string, properties: AMQPProperties): void {
-    this.#publish(request, queue, request.message.body ?? new Uint8Array(), properties);
+    this.#publish(request, body, properties);
   }
 
   /** Acknowledges without a reply. */
@@ -91,22 +92,31 @@ export class Inbox implements RequestInbox {
     this.#settle(request);
   }
 
+  /** Rejects with requeue: another server may take it. */
+  giveBack(request: ReceivedRequest): void {
+    if (this.isLost) return;
+    this.#acknowledger.reject(request.message.deliveryTag, true);
+    this.#settle(request);
+  }
+
   /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
   async isCallerGone(request: ReceivedRequest): Promise<boolean> {
     return await this.#probe.check(this.transport.broker, request.replyTo) === false;
   }
 
-  /** Sends the replies that waited. */
-  releaseHeld(): void {
+  readonly #releaseHeld = (): void => {
+    if (this.transport.blocked !== undefined) return;
     for (const send of this.#held.splice(0)) send();
-  }
+  };
 
   /** Its channel is gone. */
   lose(reason: Error): void {
     if (this.isLost) return;
     this.#lost = reason;
     this.#acknowledger.stop();
+    this.transport.blockedListeners.delete(this.#releaseHeld);
     for (const request of this.open) {
+      this.#losses.add(request);
       request.abort(reason);
       request.settle();
     }
@@ -122,20 +132,16 @@ export class Inbox implements RequestInbox {
     this.channel.close().catch(() => {}); // Its connection is gone: so is it.
   }
 
-  #publish(
-    request: ReceivedRequest,
-    routingKey: string,
-    body: string | Uint8Array,
-    properties: AMQPProperties,
-  ): void {
+  #publish(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
     if (this.isLost) return;
     if (this.transport.blocked !== undefined) {
-      this.#held.push(() => this.#publish(request, routingKey, body, properties));
+      this.#held.push(() => this.#publish(request, body, properties));
       return;
     }
-    this.transport.publish(this.channel, routingKey, body, properties)
+    const { replyTo } = request;
+    this.transport.publish(this.channel, replyTo, body, properties)
       .catch((error) =>
-        logger.error("can't publish to {routingKey}: {error}", { routingKey, error: String(error) })
+        logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) })
       );
     this.drop(request);
   }

@@ -14,6 +14,7 @@ import { SUSPECTS_SUFFIX } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Inbox } from "./inbox.ts";
+import { LostRequests } from "./lost_requests.ts";
 import { ensureReplyPermission } from "./reply_permission.ts";
 import { ReplyProbe } from "./reply_probe.ts";
 import type { ReceivedRequest } from "./request.ts";
@@ -29,8 +30,8 @@ import { WorkQueue } from "./work_queue.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** How long a closed channel for suspects is left closed, in milliseconds. */
-const LANE_RETRY_MS = 1_000;
+/** How long a drain waits until the broker confirms that no request comes any more, in milliseconds. */
+const CANCEL_TIMEOUT_MS = 2_000;
 
 /** How the consumer is named on its channel. */
 const CONSUMER_TAG = "fibrpc";
@@ -61,12 +62,17 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
   readonly #inboxes = new Set<Inbox>();
-  #lane: SuspectLane | undefined;
+  /** The requests that it lost with a connection, and that come back. */
+  readonly #losses: LostRequests;
+  readonly #lane: SuspectLane | undefined;
   readonly #ending = new AbortController();
   #repliesEnsured = false;
+  #laneTransport: Transport | undefined;
   #queueType: QueueType;
   #connection: Connection | undefined;
+  #establishing: Promise<unknown> = Promise.resolve();
   #closing: Promise<number> | undefined;
+  #isClosed = false;
   #onSettled: () => void = () => {};
 
   /**
@@ -87,11 +93,14 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
     this.#probe = new ReplyProbe(this.#options);
+    this.#losses = new LostRequests(2 * this.#options.prefetch);
+    if (this.#options.quarantine) this.#lane = this.#makeLane();
   }
 
   /** The state of the connection; `idle` before the start. */
   get state(): ConnectionState | "idle" {
-    return this.#closing !== undefined ? "closed" : this.#connection?.state ?? "idle";
+    if (this.#closing === undefined) return this.#connection?.state ?? "idle";
+    return this.#isClosed ? "closed" : "draining";
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */
@@ -125,12 +134,10 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
     this.#connection ??= new Connection({
       ...this.#options,
-      establish: (transport) => this.#establish(transport),
-      onStateChange: (change) => {
-        if (change.state === "connected") {
-          for (const inbox of this.#inboxes) inbox.releaseHeld();
-        }
-        this.#options.onStateChange?.(change);
+      establish: (transport) => {
+        const establishing = this.#establish(transport);
+        this.#establishing = establishing.catch(() => {}); // The connection acts on it.
+        return establishing;
       },
     });
     await this.#connection.open();
@@ -153,19 +160,16 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   async #establish(transport: Transport): Promise<Session> {
-    if (this.#closing !== undefined) return { ended: new Promise(() => {}) };
     const { queue, prefetch } = this.#options;
     this.#dispatcher.startOn(transport);
     await this.#ensureReplies(transport);
     await this.#ensureQueue(transport);
-    if (this.#lane?.inbox.transport !== transport) await this.#openLane(transport);
-    const channel = await transport.openChannel();
-    const inbox = new Inbox(
-      transport,
-      channel,
-      this.#probe,
-      () => this.#onInboxSettled(inbox),
-    );
+    if (this.#laneTransport !== transport) {
+      this.#laneTransport = transport;
+      this.#lane?.startOn(transport);
+    }
+    const inbox = await this.#openInbox(transport, () => this.#closeIfUnused(inbox));
+    const { channel } = inbox;
     try {
       await channel.basicQos(prefetch);
       const consumer = await channel.basicConsume(
@@ -173,12 +177,11 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
         { noAck: false, tag: CONSUMER_TAG },
         (message) => this.#onRequest(inbox, message),
       );
-      this.#inboxes.add(inbox);
       const ended = consumer.wait()
         .then(() => new Error("the consumer was cancelled"), (error: Error) => error);
       ended.then((reason) => {
         if (channel.closed) inbox.lose(reason);
-        else this.#onInboxSettled(inbox);
+        else this.#closeIfUnused(inbox);
       });
       return { ended };
     } catch (error) {
@@ -211,89 +214,95 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  async #openLane(transport: Transport): Promise<void> {
-    this.#lane = await SuspectLane.open(transport, {
-      queue: this.#options.queue + SUSPECTS_SUFFIX,
+  #makeLane(): SuspectLane {
+    const { queue, queueType, prefetch, maxAttempts } = this.#options;
+    return new SuspectLane({
+      queue: queue + SUSPECTS_SUFFIX,
       // Durable at least: a broker that refuses transient queues would close the connection.
-      queueType: this.#queueType === "transient" ? "classic" : this.#queueType,
-      maxStarts: this.#options.maxAttempts - 1,
-      probe: this.#probe,
+      queueType: queueType === "transient" ? "classic" : queueType,
+      prefetch,
+      maxAttempts,
+      losses: this.#losses,
+      openInbox: (transport, onSettled) => this.#openInbox(transport, onSettled),
+      serve: (request) => this.#work.push(() => this.#dispatcher.serveSuspect(request)),
       alone: (task) => this.#work.alone(task),
-      serve: (request) => this.#dispatcher.serveSuspect(request),
+      serveAlone: (request) => this.#dispatcher.serveSuspect(request),
       giveUp: (request) => this.#dispatcher.giveUp(request),
-      onSettled: (inbox) => this.#onLaneSettled(inbox),
-      onEnd: (inbox) => this.#onLaneEnd(inbox),
     });
-    this.#inboxes.add(this.#lane.inbox);
   }
 
-  #onLaneSettled(inbox: Inbox): void {
-    if (inbox.lost !== undefined) this.#onLost(inbox, inbox.lost);
-    this.#onSettled();
-  }
-
-  /** Its channel was closed: another one is needed, unless the connection is gone as well. */
-  async #onLaneEnd({ transport }: Inbox): Promise<void> {
-    await pause(LANE_RETRY_MS, this.#ending.signal);
-    if (this.#closing !== undefined || transport.closed) return;
-    await this.#openLane(transport).catch(() => {}); // The connection is gone.
+  async #openInbox(transport: Transport, onSettled: () => void): Promise<Inbox> {
+    const channel = await transport.openChannel();
+    const inbox = new Inbox(transport, channel, this.#probe, this.#losses, () => {
+      if (inbox.lost === undefined) {
+        onSettled();
+      } else {
+        this.#inboxes.delete(inbox);
+        this.#dispatcher.learn(inbox.lost);
+      }
+      this.#onSettled();
+    });
+    this.#inboxes.add(inbox);
+    return inbox;
   }
 
   /** A channel whose consumer is gone is closed when its last request is answered. */
-  #onInboxSettled(inbox: Inbox): void {
-    if (inbox.lost !== undefined) {
-      this.#onLost(inbox, inbox.lost);
-    } else if (inbox.open.size === 0 && !inbox.channel.consumers.has(CONSUMER_TAG)) {
-      if (this.#closing === undefined) inbox.close();
-    }
-    this.#onSettled();
-  }
-
-  #onLost(inbox: Inbox, reason: Error): void {
-    this.#inboxes.delete(inbox);
-    this.#dispatcher.learn(reason);
+  #closeIfUnused(inbox: Inbox): void {
+    const isUsed = inbox.open.size > 0 || inbox.channel.consumers.has(CONSUMER_TAG);
+    if (!isUsed && this.#closing === undefined) inbox.close();
   }
 
   #onRequest(inbox: Inbox, message: AMQPMessage): void {
     this.#dispatcher.stats.requests += 1;
-    const request = inbox.take(message);
-    if (message.redelivered) this.#suspect(request);
-    else this.#work.push(() => this.#dispatcher.serve(request));
+    this.#begin(inbox.take(message));
   }
 
-  /** It was in the hands of a server that died, or lost its connection. */
-  async #suspect(request: ReceivedRequest): Promise<void> {
-    const isMoved = await this.#lane?.move(request) ?? false;
-    if (!isMoved && !request.inbox.isLost) await this.#dispatcher.serveSuspect(request);
+  #begin(request: ReceivedRequest): void {
+    if (!request.redelivered) {
+      this.#work.push(() => this.#dispatcher.serve(request));
+    } else if (this.#lane === undefined || this.#losses.has(request)) {
+      this.#work.push(() => this.#dispatcher.serveSuspect(request));
+    } else {
+      this.#lane.add(request); // It was in the hands of a server that died, or lost its connection.
+    }
   }
 
   async #drain(): Promise<number> {
     const end = performance.now() + this.#options.drainTimeoutMs;
     this.#ending.abort();
     this.#lane?.stop();
-    for (const { channel } of this.#inboxes) {
-      if (!channel.consumers.has(CONSUMER_TAG)) continue;
-      channel.basicCancel(CONSUMER_TAG).then(() => this.#onSettled(), () => {});
-    }
-    await this.#drained(end);
+    this.#connection?.drain();
+    await within(CANCEL_TIMEOUT_MS, this.#cancelConsumers());
+    await within(end - performance.now(), this.#answered());
     const unanswered = this.pending;
     await Promise.all([this.#connection?.close(), this.#probe.close()]);
+    this.#isClosed = true;
     this.#closed.resolve();
     return unanswered;
   }
 
-  /** Resolves when no request is open and no more can come, or at `end`. */
-  #drained(end: number): Promise<void> {
+  async #cancelConsumers(): Promise<void> {
+    await this.#establishing;
+    const cancelled = [...this.#inboxes]
+      .filter(({ channel }) => channel.consumers.has(CONSUMER_TAG))
+      .map(({ channel }) => channel.basicCancel(CONSUMER_TAG).catch(() => {})); // Its channel is gone.
+    await Promise.all(cancelled);
+  }
+
+  /** Resolves when no request is open. */
+  #answered(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, end - performance.now());
       this.#onSettled = () => {
-        for (const { open, channel } of this.#inboxes) {
-          if (open.size > 0 || channel.consumers.has(CONSUMER_TAG)) return;
-        }
-        clearTimeout(timer);
-        resolve();
+        if (this.pending === 0) resolve();
       };
       this.#onSettled();
     });
   }
+}
+
+/** Resolves with `promise`, or when so many milliseconds have passed. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([promise, pause(ms, over.signal)]);
+  over.abort();
 }

@@ -52,12 +52,22 @@ export interface RpcServerOptions extends ConnectOptions {
    */
   drainTimeoutMs?: number;
   /**
-   * How often a request may take its server with it before it is answered
-   * with `internal`, from 2: once among others, then alone.
+   * How many servers in a row a request may take with it before it is answered
+   * with `internal`, from 2. It is started among others at first, alone the
+   * last time at least.
    *
    * @default 3
    */
   maxAttempts?: number;
+  /**
+   * Whether the starts of redelivered requests are recorded in a queue beside
+   * the request queue, so that one that kills its servers can be told from
+   * others. Without it there is no such queue, redelivered requests are served
+   * like others, and `maxAttempts` has no effect.
+   *
+   * @default true
+   */
+  quarantine?: boolean;
   /**
    * Which reply addresses may be published to. Never allowed are the request
    * queue itself, and names with the broker's prefix `amq.` that are no reply
@@ -75,8 +85,9 @@ export interface HandlerContext {
   readonly signal: AbortSignal;
   /**
    * When the caller stops waiting, on the clock of `performance.now()`;
-   * `undefined` if the request has no `expiration`. Counted from the
-   * delivery: a server can't see how long a request waited in the queue.
+   * `undefined` if the request has no `expiration`, or one of 0. Counted from
+   * the delivery: a server can't see how long a request waited in the queue.
+   * It becomes later when the caller sends the same call again.
    */
   readonly deadline: number | undefined;
   /** Whether the request was delivered before, and not acknowledged. */
@@ -89,11 +100,15 @@ export interface HandlerContext {
   isCallerGone(): Promise<boolean>;
 }
 
-/** Computes a response; an `RpcError` it throws reaches the caller, anything else as `internal`. */
+/**
+ * Computes a response, or gives a promise of one (anything with a `then`
+ * method). An `RpcError` it throws reaches the caller, anything else as
+ * `internal`.
+ */
 export type RpcHandler<Request, Response> = (
   request: Request,
   context: HandlerContext,
-) => Response | Promise<Response>;
+) => Response | PromiseLike<Response>;
 
 /** What a server has done so far. */
 export interface RpcServerStats {
@@ -134,6 +149,7 @@ export function resolveServerOptions(
     connectTimeoutMs = 10_000,
     drainTimeoutMs = 30_000,
     maxAttempts = 3,
+    quarantine = true,
     allowReplyTo,
   } = options;
   if (!QUEUE_TYPES.includes(queueType)) {
@@ -154,6 +170,7 @@ export function resolveServerOptions(
     connectTimeoutMs,
     drainTimeoutMs,
     maxAttempts,
+    quarantine,
     ...(allowReplyTo === undefined ? {} : { allowReplyTo }),
   };
 }

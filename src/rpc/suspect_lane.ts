@@ -1,40 +1,49 @@
 /**
- * Requests that may have killed a server, run one at a time with nothing
- * beside them.
+ * Requests that may have killed a server.
  *
- * When a server dies, the broker delivers again what it held: the request
- * that killed it, and all that merely waited there. A classic queue doesn't
- * say how often (only quorum queues count, and only deliveries, not starts),
- * so each of them is a suspect and moves to a queue of its own. From there a
- * server fetches one when nothing else is under way, and starts it at once:
- * only here a delivery without acknowledgement means a request that was
- * started and took its server with it. That is counted, in a header, before
- * it is started again, and after so many times it is given up.
+ * When a server dies, the broker delivers again what it held: the request that
+ * killed it, and all that merely waited there. A classic queue doesn't say how
+ * often (only quorum queues count, and only deliveries, not starts), so each
+ * start of one of them goes on record: see `start_records.ts`. It is started
+ * among others first, so that a server's death costs its neighbours no time;
+ * one that was started when another server died as well is started with
+ * nothing beside it from then on, so that the guilty can be told from its
+ * neighbours, and is given up after so many deaths.
+ *
+ * A lost connection looks like a death. So a request with a lost start waits
+ * for a moment first: a server that lives comes back and removes its records.
  *
  * @module
  */
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../amqp/backoff.ts";
-import { inspectQueue, type QueueInspection, type QueueType, renewQueue } from "../amqp/queue.ts";
-import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import type { QueueType } from "../amqp/queue.ts";
+import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { ATTEMPTS_HEADER } from "../protocol.ts";
-import { Inbox } from "./inbox.ts";
-import type { ReplyProbe } from "./reply_probe.ts";
+import type { Inbox } from "./inbox.ts";
+import type { LostRequests } from "./lost_requests.ts";
 import type { ReceivedRequest } from "./request.ts";
+import { type StartRecord, StartRecords, type StartRecordsOptions } from "./start_records.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** How often a server looks for suspects that others left, in milliseconds. */
+/** For how long redelivered requests are gathered, in milliseconds: the records of a dead server come at about the same time. */
+const GATHER_MS = 50;
+
+/** For how long a server that lost its connection may remove its records, in milliseconds. */
+const GRACE_MS = 2_000;
+
+/** How often a server looks for what others left in the suspects' queue, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 
-/** How often where their queue can't be had, in milliseconds: the broker logs each look as two errors. */
-const LOOK_RARELY_MS = 60_000;
+/** How often it looks for records of its own that it has to remove, in milliseconds, and how often at the most. */
+const LOOK_SOON = { everyMs: 100, times: 20 };
 
-/** How soon it looks again for one of its own, in milliseconds: it may not have reached its queue yet. */
-const LOOK_SOON_MS = 20;
+/** For how long a record is kept when its request's time is up, and at the most, in milliseconds. */
+const RECORD_LIFE_MS = { extra: 10_000, most: 60 * 60 * 1000 };
 
-/** After so long without use, in milliseconds, the broker removes the queue. */
-const QUEUE_EXPIRES_MS = 60 * 60 * 1000;
+/** For how long after one request that was put straight into the suspects' queue no other one runs alone, in milliseconds. */
+const MAX_REST_MS = 2_000;
 
 /** What a lane needs of its server. */
 export interface SuspectLaneOptions {
@@ -42,189 +51,208 @@ export interface SuspectLaneOptions {
   readonly queue: string;
   /** How it is declared. */
   readonly queueType: QueueType;
+  /** How many requests are taken from it at the same time. */
+  readonly prefetch: number;
   /** After so many starts, each of which took its server with it, a suspect is given up. */
-  readonly maxStarts: number;
-  /** Looks at reply addresses. */
-  readonly probe: ReplyProbe;
+  readonly maxAttempts: number;
+  /** The requests that this server lost with a connection. */
+  readonly losses: LostRequests;
+  /** Opens a channel. */
+  readonly openInbox: StartRecordsOptions["openInbox"];
+  /** Serves a request among others. */
+  readonly serve: (request: ReceivedRequest) => void;
   /** Runs a task when nothing else is under way. */
-  readonly alone: <Result>(task: () => Promise<Result>) => Promise<Result>;
+  readonly alone: (task: () => Promise<void>) => Promise<void>;
   /** Serves a request to its end. */
-  readonly serve: (request: ReceivedRequest) => Promise<void>;
+  readonly serveAlone: (request: ReceivedRequest) => Promise<void>;
   /** Answers a request that is given up. */
   readonly giveUp: (request: ReceivedRequest) => Promise<void>;
-  /** Told whenever a request is settled, or all are out of reach. */
-  readonly onSettled: (inbox: Inbox) => void;
-  /** Told when it has ended: it was stopped, or its channel was closed. */
-  readonly onEnd: (inbox: Inbox) => void;
 }
 
-/** See the module. One for each connection. */
+/** A request that was delivered before. */
+interface Suspect {
+  readonly request: ReceivedRequest;
+  /** How often it was started and lost before there were records. */
+  readonly earlierStarts: number;
+  /** Whether it was put into the suspects' queue itself, by an older server or by anybody. */
+  readonly wasMoved: boolean;
+}
+
+/** See the module. */
 export class SuspectLane {
-  /** The requests it has fetched. */
-  readonly inbox: Inbox;
   readonly #options: SuspectLaneOptions;
+  readonly #records: StartRecords;
   readonly #stopping = new AbortController();
-  #wake = new AbortController();
-  /** The latest look at the queue; none if it turned out to be wrong. */
-  #latestLook: Promise<QueueInspection> | undefined;
-  /** Whether to try to declare it: not while there is one that only others could have declared. */
-  #mayDeclare = true;
+  /** Those that were not started yet. */
+  readonly #waiting = new Set<Suspect>();
+  #gathered: Suspect[] = [];
+  readonly #accused: Suspect[] = [];
+  #isRunningAlone = false;
+  #moved = 0;
   #hasWarned = false;
-  /** What suspects are moved on: with confirms, for an acknowledged one is nowhere else. */
-  #confirms: Promise<AMQPChannel> | undefined;
-  readonly #returned = new Set<string>();
 
-  private constructor(inbox: Inbox, options: SuspectLaneOptions) {
-    this.inbox = inbox;
+  /** It begins with {@linkcode SuspectLane.startOn}. */
+  constructor(options: SuspectLaneOptions) {
     this.#options = options;
+    this.#records = new StartRecords({
+      ...options,
+      onRequest: (inbox, message) => this.#takeMoved(inbox, message),
+      signal: this.#stopping.signal,
+    });
   }
 
-  /** Opens its channel and begins to look for suspects. */
-  static async open(transport: Transport, options: SuspectLaneOptions): Promise<SuspectLane> {
-    const { probe, onSettled } = options;
-    const channel = await transport.openChannel();
-    const inbox = new Inbox(transport, channel, probe, () => onSettled(inbox));
-    const lane = new SuspectLane(inbox, options);
-    transport.gone.then(() => lane.stop());
-    lane.#run().then(() => options.onEnd(inbox));
-    return lane;
-  }
-
-  /**
-   * Moves a request that was delivered before into the lane.
-   *
-   * @returns Whether it could: not without the queue.
-   */
-  async move(request: ReceivedRequest): Promise<boolean> {
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      const look = this.#latestLook ??= this.#look();
-      const state = await look.catch(() => undefined);
-      if (state === undefined) return false; // The connection is gone, or a cluster's node.
-      if (state.found !== true) {
-        this.#warn();
-        return false;
-      }
-      if (await this.#publish(request)) {
-        request.inbox.drop(request);
-        this.#wake.abort();
-        return true;
-      }
-      if (this.#latestLook === look) this.#latestLook = undefined; // It was deleted since.
+  /** Looks into the suspects' queue now and then, as long as this connection lives. */
+  async startOn(transport: Transport): Promise<void> {
+    const { signal } = this.#stopping;
+    this.#records.startOn(transport);
+    for (let looks = 1; !transport.closed && !signal.aborted; looks++) {
+      await this.#records.record([]);
+      const isSoon = this.#records.hasStray && looks < LOOK_SOON.times;
+      await pause(isSoon ? LOOK_SOON.everyMs : LOOK_EVERY_MS, signal);
     }
-    return false;
   }
 
-  #warn(): void {
-    if (this.#hasWarned) return;
-    this.#hasWarned = true;
-    const text = "{queue} is missing or can't be seen, and this server may not declare it: " +
-      "a request that kills its server again and again can't be told from others";
-    logger.warn(text, { queue: this.#options.queue });
+  /** Starts a request that was delivered before, when it is its turn. */
+  add(request: ReceivedRequest): void {
+    this.#add({ request, earlierStarts: 0, wasMoved: false });
   }
 
-  /** @returns Whether the broker has it in the queue: only then may it be acknowledged. */
-  async #publish(request: ReceivedRequest): Promise<boolean> {
-    const messageId = crypto.randomUUID();
-    try {
-      const channel = await (this.#confirms ??= this.#openConfirms());
-      const body = request.message.body ?? new Uint8Array();
-      // Whatever its headers say: starts are counted here only, not by its caller.
-      const properties = { ...propertiesOf(request, 0), messageId };
-      await channel.basicPublish("", this.#options.queue, body, properties, true);
-    } catch {
-      this.#confirms = undefined; // Closed, or blocked by an alarm.
-      return false;
-    }
-    return !this.#returned.delete(messageId);
-  }
-
-  async #openConfirms(): Promise<AMQPChannel> {
-    const channel = await this.inbox.transport.openChannel();
-    await channel.confirmSelect();
-    channel.onReturn = ({ properties }) => this.#returned.add(properties.messageId!);
-    return channel;
-  }
-
-  /** Fetches no more. */
+  /** Starts none any more; what was not started goes back to its queue. */
   stop(): void {
     this.#stopping.abort();
-    this.#wake.abort();
+    for (const { request } of this.#waiting) request.inbox.giveBack(request);
   }
 
-  /** Looks at the queue: by declaring it where this server may, so that it is there, and stays. */
-  async #look(): Promise<QueueInspection> {
-    const { queue, queueType } = this.#options;
-    const { transport } = this.inbox;
-    if (this.#mayDeclare) {
-      const renewed = await renewQueue(transport, queue, queueType, QUEUE_EXPIRES_MS);
-      if (renewed !== undefined) return renewed;
+  #add(suspect: Suspect): void {
+    const { request } = suspect;
+    if (this.#stopping.signal.aborted) {
+      request.inbox.giveBack(request);
+      return;
     }
-    const state = await inspectQueue(transport, queue);
-    this.#mayDeclare = state.found === false;
-    return state;
+    this.#waiting.add(suspect);
+    request.settled.then(() => this.#waiting.delete(suspect));
+    this.#gathered.push(suspect);
+    if (this.#gathered.length === 1) this.#gather();
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    let waitMs = LOOK_EVERY_MS;
-    let maxWaitMs = LOOK_EVERY_MS;
-    while (!signal.aborted) {
-      this.#wake = new AbortController();
-      try {
-        let waiting: number | undefined;
-        while (!signal.aborted && (waiting = await this.#countWaiting())) {
-          await this.#options.alone(() => this.#next());
-        }
-        maxWaitMs = waiting === undefined ? LOOK_RARELY_MS : LOOK_EVERY_MS;
-      } catch {
-        // The connection is gone, or a channel, say with the queue: look again.
-        if (this.inbox.isLost || this.inbox.channel.closed) break;
+  async #gather(): Promise<void> {
+    await pause(GATHER_MS, this.#stopping.signal);
+    const suspects = this.#gathered;
+    this.#gathered = [];
+    const accused = await this.#start(suspects);
+    if (accused.length === 0) return;
+    await pause(GRACE_MS, this.#stopping.signal);
+    this.#accused.push(...await this.#start(accused));
+    if (!this.#isRunningAlone) await this.#runAccused();
+  }
+
+  /** @returns Those that must not be started among others. */
+  async #start(suspects: readonly Suspect[]): Promise<Suspect[]> {
+    const waiting = suspects.filter((suspect) => this.#waiting.has(suspect));
+    const records = await this.#record(waiting);
+    return waiting.filter((suspect, n) => {
+      const record = records[n];
+      if (!this.#waiting.has(suspect)) {
+        record?.end(false);
+        return false;
       }
-      if (signal.aborted) break;
-      await pause(waitMs, this.#wake.signal);
-      waitMs = this.#wake.signal.aborted ? LOOK_SOON_MS : Math.min(2 * waitMs, maxWaitMs);
+      if (!this.#mustBeAlone(suspect, record)) {
+        this.#begin(suspect, record);
+        this.#options.serve(suspect.request);
+        return false;
+      }
+      record?.end(false);
+      return true;
+    });
+  }
+
+  /** The last start before it would be given up can accuse only one. */
+  #mustBeAlone(suspect: Suspect, record: StartRecord | undefined): boolean {
+    if (record === undefined) return suspect.earlierStarts > 0;
+    return lostStarts(suspect, record) > 0 || this.#options.maxAttempts === 2;
+  }
+
+  async #runAccused(): Promise<void> {
+    this.#isRunningAlone = true;
+    for (let suspect; (suspect = this.#accused.shift()) !== undefined;) {
+      if (!this.#waiting.has(suspect)) continue;
+      const start = performance.now();
+      await this.#options.alone(() => this.#runAlone(suspect));
+      // Anybody may put requests there: half of the time is the others'.
+      const restMs = Math.min(performance.now() - start, MAX_REST_MS);
+      if (suspect.wasMoved) await pause(restMs, this.#stopping.signal);
     }
-    if (this.inbox.open.size === 0) this.inbox.close();
+    this.#isRunningAlone = false;
   }
 
-  /** @returns How many suspects wait; `undefined` if they have no queue that this server can see. */
-  async #countWaiting(): Promise<number | undefined> {
-    const state = await (this.#latestLook = this.#look());
-    return state.found === true ? state.messages : undefined;
+  async #runAlone(suspect: Suspect): Promise<void> {
+    const { maxAttempts, giveUp, serveAlone } = this.#options;
+    const [record] = await this.#record([suspect], true);
+    if (!this.#waiting.has(suspect)) {
+      record?.end(false);
+      return;
+    }
+    const { request } = suspect;
+    this.#begin(suspect, record);
+    // The first start, among others, is not on record.
+    if (1 + lostStarts(suspect, record) >= maxAttempts) await giveUp(request);
+    else await serveAlone(request);
   }
 
-  /** Fetches and starts one, with nothing in between: a delivery here is a start. */
-  async #next(): Promise<void> {
-    const { queue, maxStarts, serve, giveUp } = this.#options;
-    if (this.#stopping.signal.aborted) return;
-    const message = await this.inbox.channel.basicGet(queue, { noAck: false });
-    if (message === null) return;
-    const request = this.inbox.take(message);
-    const starts = startsOf(message) + (message.redelivered ? 1 : 0);
-    if (starts >= maxStarts) await giveUp(request);
-    else if (message.redelivered) this.#forward(request, starts);
-    else await serve(request);
+  #begin(suspect: Suspect, record: StartRecord | undefined): void {
+    const { request } = suspect;
+    this.#waiting.delete(suspect);
+    request.settled.then(() => record?.end(this.#options.losses.isExhausted(request)));
   }
 
-  #forward(request: ReceivedRequest, starts: number): void {
-    const properties = propertiesOf(request, starts);
-    request.inbox.forward(request, this.#options.queue, properties);
+  async #record(
+    suspects: readonly Suspect[],
+    takesOver = false,
+  ): Promise<(StartRecord | undefined)[]> {
+    if (suspects.length === 0) return [];
+    const starts = suspects.map(({ request: { key, deadline = Infinity } }) => {
+      const leftMs = Math.max(deadline - performance.now(), 0);
+      return { key, lifeMs: Math.min(leftMs + RECORD_LIFE_MS.extra, RECORD_LIFE_MS.most) };
+    });
+    const records = await this.#records.record(starts, takesOver);
+    this.#warn();
+    return records;
+  }
+
+  /** Once for each time that it stops working. */
+  #warn(): void {
+    const { failure } = this.#records;
+    const { queue } = this.#options;
+    if (failure !== undefined && !this.#hasWarned) {
+      const text = "can't use {queue}: {failure}; redelivered requests are served like others, " +
+        "and one that kills its server again and again can't be told from them";
+      logger.warn(text, { queue, failure });
+    }
+    this.#hasWarned = failure !== undefined;
+  }
+
+  /** What is no record was moved there by an older server, or put there by anybody. */
+  #takeMoved(inbox: Inbox, message: AMQPMessage): boolean {
+    if (this.#stopping.signal.aborted || this.#moved >= this.#options.prefetch) return false;
+    this.#moved += 1;
+    const request = inbox.take(message);
+    request.settled.then(() => this.#moved -= 1);
+    if (this.#options.losses.has(request)) {
+      this.#options.serve(request);
+    } else {
+      const earlierStarts = attemptsOf(message) + (message.redelivered ? 1 : 0);
+      this.#add({ request, earlierStarts, wasMoved: true });
+    }
+    return true;
   }
 }
 
-function startsOf(message: AMQPMessage): number {
-  const starts = message.properties.headers?.[ATTEMPTS_HEADER];
-  return Number.isSafeInteger(starts) && (starts as number) > 0 ? starts as number : 0;
+/** The record of a moved request's start by this version comes back with the request. */
+function lostStarts({ earlierStarts }: Suspect, record: StartRecord | undefined): number {
+  return Math.max(earlierStarts, record?.lostStarts ?? 0);
 }
 
-/** What a server needs of a request's properties, and how often it was started. */
-function propertiesOf(request: ReceivedRequest, starts: number): AMQPProperties {
-  const { replyTo, correlationId, expiration, deliveryMode } = request.message.properties;
-  return {
-    headers: { [ATTEMPTS_HEADER]: starts },
-    ...(replyTo === undefined ? {} : { replyTo }),
-    ...(correlationId === undefined ? {} : { correlationId }),
-    ...(expiration === undefined ? {} : { expiration }),
-    ...(deliveryMode === undefined ? {} : { deliveryMode }),
-  };
+function attemptsOf(message: AMQPMessage): number {
+  const attempts = message.properties.headers?.[ATTEMPTS_HEADER];
+  return Number.isSafeInteger(attempts) && (attempts as number) > 0 ? attempts as number : 0;
 }

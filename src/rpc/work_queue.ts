@@ -24,7 +24,6 @@ export class WorkQueue {
   #underWay = 0;
   #isPaused = false;
   #onIdle: () => void = () => {};
-  #lastAlone: Promise<unknown> = Promise.resolve();
 
   /** Runs `task` now if nothing is before it and the slice isn't used up. */
   push(task: Task): void {
@@ -32,12 +31,8 @@ export class WorkQueue {
     this.#schedule();
   }
 
-  /** Runs `task` when nothing else is under way; the others wait until it has ended. */
-  async alone<Result>(task: () => Promise<Result>): Promise<Result> {
-    const before = this.#lastAlone;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#lastAlone = promise;
-    await before;
+  /** Runs `task` when nothing else is under way; the others wait until it has ended. One at a time. */
+  async alone(task: () => Promise<void>): Promise<void> {
     this.#isPaused = true;
     try {
       if (this.#underWay > 0) {
@@ -49,13 +44,12 @@ export class WorkQueue {
       }
       const timer = setTimeout(() => this.#resume(), PATIENCE_MS);
       try {
-        return await task();
+        await task();
       } finally {
         clearTimeout(timer);
       }
     } finally {
       this.#resume();
-      resolve();
     }
   }
 

@@ -1,0 +1,243 @@
+/** What becomes of requests that are delivered again, whatever happens to the suspects' queue. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
+import { RpcServer } from "../../src/rpc/server.ts";
+import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
+import { type Broker, sharedBroker, startBroker, uniqueQueue } from "../support/broker.ts";
+import { DyingServer } from "../support/dying_server.ts";
+import { CollectedLog } from "../support/log.ts";
+import { startProxy } from "../support/proxy.ts";
+import { RawChannel } from "../support/raw_channel.ts";
+import { waitFor } from "../support/wait.ts";
+
+type Body = string | Uint8Array;
+
+const double: RpcHandler<number, Body> = (n) => String(2 * n);
+
+function makeServer(
+  url: string,
+  queue: string,
+  options: RpcServerOptions = {},
+  handler: RpcHandler<number, Body> = double,
+): RpcServer<number, Body> {
+  return new RpcServer(fibonacciServerCodec(1_000_000), handler, { ...options, url, queue });
+}
+
+/** Sends requests to a server that dies with some of them, or all, and waits until all are answered. */
+async function redeliver(broker: Broker, peer: RawChannel, queue: string): Promise<void> {
+  const expected = peer.replies.length + COUNT;
+  await using dying = await DyingServer.start(broker.url, queue);
+  for (let n = 0; n < COUNT; n++) await peer.send(queue, String(n), { correlationId: String(n) });
+  await waitFor(() => dying.held > 0 && peer.replies.length + dying.held === expected, {
+    what: "requests in the hands of the server that dies",
+  });
+  await dying[Symbol.asyncDispose]();
+  await peer.waitForReplies(expected);
+}
+
+const COUNT = 20;
+
+/** Who serves: all but to read the suspects' queue. */
+const USER = "no-suspects";
+
+type Prepare = (broker: Broker, peer: RawChannel, suspects: string) => Promise<void>;
+
+const policy = (definition: Record<string, unknown>): Prepare => async (broker, _, suspects) => {
+  await broker.management.request("PUT", `policies/%2F/${suspects}`, {
+    pattern: `^${suspects}$`,
+    definition,
+    "apply-to": "queues",
+  });
+};
+
+const declared = (args: Record<string, unknown>): Prepare => async (_, peer, suspects) => {
+  await peer.channel.queueDeclare(suspects, { durable: true, autoDelete: false }, args);
+};
+
+/** What may be done to the suspects' queue, and whether that is logged. */
+const CASES: Record<string, [prepare: Prepare, isLogged: boolean]> = {
+  "rejects what is published": [policy({ "max-length": 0, overflow: "reject-publish" }), true],
+  "drops its head at once": [policy({ "max-length": 0 }), true],
+  "holds few, and rejects": [policy({ "max-length": 5, overflow: "reject-publish" }), true],
+  "holds few, and drops its head": [policy({ "max-length": 5 }), true],
+  "lets all expire at once": [policy({ "message-ttl": 0 }), true],
+  "dead-letters": [
+    policy({
+      "message-ttl": 0,
+      "dead-letter-exchange": "",
+      "dead-letter-routing-key": "graveyard",
+    }),
+    true,
+  ],
+  "is a stream": [declared({ "x-queue-type": "stream" }), true],
+  "is a quorum queue with a single active consumer": [
+    declared({ "x-queue-type": "quorum", "x-single-active-consumer": true }),
+    false,
+  ],
+  "is a plain queue": [declared({}), false],
+  "may not be read": [async (broker, _, suspects) => {
+    const queue = suspects.replace(/\.suspects$/, "");
+    await broker.management.request("PUT", `users/${USER}`, { password: USER, tags: "" });
+    await broker.management.request("PUT", `permissions/%2F/${USER}`, {
+      configure: `^${queue}(\\.suspects)?$`,
+      write: "^amq\\.default$",
+      read: `^${queue}$`,
+    });
+  }, true],
+  "may be neither declared nor read": [async (broker, _, suspects) => {
+    const queue = suspects.replace(/\.suspects$/, "");
+    await broker.management.request("PUT", `users/${USER}`, { password: USER, tags: "" });
+    await broker.management.request("PUT", `permissions/%2F/${USER}`, {
+      configure: `^${queue}$`,
+      write: "^amq\\.default$",
+      read: `^${queue}$`,
+    });
+  }, true],
+};
+
+Deno.test("redelivered requests are answered, and one line says so, where the suspects' queue", async (t) => {
+  await using broker = await startBroker({ management: true });
+  for (const [what, [prepare, isLogged]] of Object.entries(CASES)) {
+    await t.step(what, async () => {
+      await using log = await CollectedLog.start();
+      await using peer = await RawChannel.open(broker.url);
+      const queue = uniqueQueue("redelivery");
+      const suspects = `${queue}.suspects`;
+      await prepare(broker, peer, suspects);
+      const url = what.includes("may ")
+        ? broker.url.replace("guest:guest", `${USER}:${USER}`)
+        : broker.url;
+      await using server = makeServer(url, queue, { name: queue, prefetch: COUNT });
+      await server.start();
+      for (let round = 1; round <= 2; round++) {
+        await redeliver(broker, peer, queue);
+        assertEquals(server.pending, 0);
+        const connection = () =>
+          broker.connections().then((all) => all.find(({ clientName }) => clientName === queue));
+        await waitFor(async () => (await connection())?.channels === 1, {
+          what: "all channels but one to be closed",
+        });
+      }
+      assertEquals(await server.close(), 0);
+      assertEquals((await peer.look(queue)).messages, 0);
+      const warnings = log.messages(/can't use/);
+      assertEquals(warnings.length, isLogged ? 1 : 0, warnings.join("\n"));
+      assertEquals(log.messages(/lost/), []);
+    });
+  }
+});
+
+/** A server whose requests wait until they are released. */
+class WaitingServer {
+  readonly server: RpcServer<number, Body>;
+  /** How often a request was started. */
+  starts = 0;
+  #release = Promise.withResolvers<void>();
+
+  constructor(url: string, queue: string, options: RpcServerOptions = {}) {
+    this.server = makeServer(url, queue, options, async (n) => {
+      this.starts += 1;
+      await this.#release.promise;
+      return String(2 * n);
+    });
+  }
+
+  release(): void {
+    this.#release.resolve();
+  }
+}
+
+async function linked(url: string) {
+  return await startProxy(Number(new URL(url).port));
+}
+
+Deno.test("redelivered requests of a server that lives run as before when its link is reset", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  await using link = await linked(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  const waiting = new WaitingServer(link.url(broker.url), queue);
+  await using server = waiting.server;
+  await server.start();
+  for (let n = 0; n < 64; n++) await peer.send(queue, String(n));
+  await waitFor(() => waiting.starts === 64, { what: "64 requests to be started" });
+  for (let resets = 1; resets <= 5; resets++) {
+    link.reset();
+    // None of them has ended: they are started beside each other.
+    await waitFor(() => waiting.starts === 64 * (resets + 1), { what: "all to be started again" });
+  }
+  waiting.release();
+  const replies = await peer.waitForReplies(64);
+  for (const reply of replies) assertEquals(reply.properties.type, undefined);
+  assertEquals((await peer.look(`${queue}.suspects`)).messages, 0);
+});
+
+Deno.test("redelivered requests of one of two servers run beside each other when its link is reset", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  await using link = await linked(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  const first = new WaitingServer(link.url(broker.url), queue);
+  const second = new WaitingServer(broker.url, queue);
+  await using one = first.server;
+  await one.start();
+  for (let n = 0; n < 64; n++) await peer.send(queue, String(n));
+  await waitFor(() => first.starts === 64, { what: "64 requests to be started" });
+  await using other = second.server;
+  await other.start();
+  link.reset();
+  await waitFor(() => first.starts - 64 + second.starts === 64, {
+    what: "all to be started again",
+  });
+  assert(second.starts > 0, "the second server got none");
+  first.release();
+  second.release();
+  await peer.waitForReplies(64);
+});
+
+Deno.test("a request is not given up however often the links of its servers are reset", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  await using links = await linked(broker.url);
+  const url = links.url(broker.url);
+  const servers = [1, 2].map(() => new WaitingServer(url, queue));
+  await using _first = servers[0]!.server;
+  await using _second = servers[1]!.server;
+  for (const { server } of servers) await server.start();
+  await peer.send(queue, "1", { correlationId: "a" });
+  const starts = () => servers[0]!.starts + servers[1]!.starts;
+  for (let resets = 0; resets < 6; resets++) {
+    await waitFor(() => starts() === resets + 1, { what: `start ${resets + 1}` });
+    links.reset();
+  }
+  await waitFor(() => starts() === 7, { what: "the last start" });
+  for (const server of servers) server.release();
+  const [reply] = await peer.waitForReplies(1);
+  assertEquals(reply!.bodyToString(), "2");
+  await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 0, {
+    what: "all records to be removed",
+  });
+});
+
+Deno.test("quarantine: false: no queue for suspects, and redelivered requests run like others", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  const waiting = new WaitingServer(broker.url, queue, { quarantine: false });
+  await using server = waiting.server;
+  {
+    await using dying = await DyingServer.start(broker.url, queue);
+    for (let n = 0; n < COUNT; n++) await peer.send(queue, String(n));
+    await waitFor(() => dying.held === COUNT, { what: "all requests in its hands" });
+  }
+  await server.start();
+  await waitFor(() => waiting.starts === COUNT, { what: "all to be started" });
+  waiting.release();
+  await peer.waitForReplies(COUNT);
+  await assertRejects(() => peer.look(`${queue}.suspects`), Error);
+});
