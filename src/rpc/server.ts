@@ -99,8 +99,9 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   /** The state of the connection; `idle` before the start. */
   get state(): ConnectionState | "idle" {
-    if (this.#closing === undefined) return this.#connection?.state ?? "idle";
-    return this.#isClosed ? "closed" : "draining";
+    if (this.#closing !== undefined) return this.#isClosed ? "closed" : "draining";
+    const state = this.#connection?.state ?? "idle";
+    return state === "closed" ? "idle" : state;
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */

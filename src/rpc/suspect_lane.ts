@@ -36,6 +36,9 @@ const GRACE_MS = 2_000;
 /** How often a server looks for what others left in the suspects' queue, in milliseconds. */
 const LOOK_EVERY_MS = 5_000;
 
+/** How soon it looks again when there were requests, in milliseconds. */
+const LOOK_AGAIN_MS = 500;
+
 /** How often it looks for records of its own that it has to remove, in milliseconds, and how often at the most. */
 const LOOK_SOON = { everyMs: 100, times: 20 };
 
@@ -108,7 +111,8 @@ export class SuspectLane {
     for (let looks = 1; !transport.closed && !signal.aborted; looks++) {
       await this.#records.record([]);
       const isSoon = this.#records.hasStray && looks < LOOK_SOON.times;
-      await pause(isSoon ? LOOK_SOON.everyMs : LOOK_EVERY_MS, signal);
+      const waitMs = this.#moved > 0 ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
+      await pause(isSoon ? LOOK_SOON.everyMs : waitMs, signal);
     }
   }
 

@@ -28,6 +28,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     assertEquals(await server.waitForExit(), { code: 0, signal: null });
     assertEquals(server.stdout, "");
     assertStringIncludes(server.stderr, signal);
+    const drained = server.stderr.slice(server.stderr.indexOf(signal));
+    assert(!/lost|Awaiting|"level":"(WARN|ERROR)/.test(drained), drained);
     const { messages, consumers } = await peer.look(queue);
     assert(messages > 0, "it took all");
     assertEquals(consumers, 0);

@@ -74,3 +74,14 @@ Deno.test("--exit-on-disconnect: exit code 3 when the broker goes", async () => 
   await own.kill();
   assertEquals((await server.waitForExit()).code, 3);
 });
+
+for (const [args, isThere] of [[[], true], [["--no-quarantine"], false]] as const) {
+  Deno.test(`serve ${args.join(" ")}: a queue for suspects is ${isThere ? "" : "not "}declared`, async () => {
+    const queue = uniqueQueue("quarantine");
+    await using peer = await RawChannel.open(broker.url);
+    await using _server = await fibrpc.serve(queue, ...args);
+    assertEquals((await fibrpc.run(["call", "30", "--queue", queue])).code, 0);
+    const found = await peer.look(`${queue}.suspects`).then(() => true, () => false);
+    assertEquals(found, isThere);
+  });
+}

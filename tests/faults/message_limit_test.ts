@@ -18,6 +18,7 @@ Deno.test("a body over the broker's own limit fails its call, and no other", asy
   await using broker = await startBroker({ config: `max_message_size = ${LIMIT}` });
   const options = { url: broker.url, queue: "limited" };
   await using server = new RpcServer<string, string>(codec, (text) => {
+    if (text === "failure") throw new RpcError("out_of_range", "é".repeat(LIMIT));
     return text === "long" ? "x".repeat(LIMIT + 1) : text;
   }, options);
   await server.start();
@@ -45,6 +46,16 @@ Deno.test("a body over the broker's own limit fails its call, and no other", asy
     const failed = results.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
     assertEquals(failed.map(({ reason }) => reason.code), ["resource_exhausted"]);
     assertStringIncludes(failed[0]!.reason.message, `over the message limit of ${LIMIT}`);
+    assertEquals(server.stats.givenUp, 0);
+  });
+
+  await t.step("an error: its message is cut, the others are answered", async () => {
+    await using client = new RpcClient<string, string>(codec, options);
+    const calls = Array.from({ length: 20 }, (_, i) => client.call(i === 10 ? "failure" : `${i}`));
+    const results = await Promise.allSettled(calls);
+    const failed = results.filter(({ status }) => status === "rejected") as PromiseRejectedResult[];
+    assertEquals(failed.map(({ reason }) => reason.code), ["out_of_range"]);
+    assertStringIncludes(failed[0]!.reason.message, "ééé...");
     assertEquals(server.stats.givenUp, 0);
   });
 });

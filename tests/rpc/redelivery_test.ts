@@ -6,7 +6,7 @@ import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.
 import { type Broker, sharedBroker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { DyingServer } from "../support/dying_server.ts";
 import { CollectedLog } from "../support/log.ts";
-import { startProxy } from "../support/proxy.ts";
+import { type FaultProxy, startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -202,26 +202,35 @@ Deno.test("a request is not given up however often the links of its servers are 
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("redelivery");
   await peer.declare(queue);
-  await using links = await linked(broker.url);
-  const url = links.url(broker.url);
-  const servers = [1, 2].map(() => new WaitingServer(url, queue));
-  await using _first = servers[0]!.server;
-  await using _second = servers[1]!.server;
-  for (const { server } of servers) await server.start();
-  await peer.send(queue, "1", { correlationId: "a" });
-  const starts = () => servers[0]!.starts + servers[1]!.starts;
-  for (let resets = 0; resets < 6; resets++) {
-    await waitFor(() => starts() === resets + 1, { what: `start ${resets + 1}` });
-    links.reset();
+  await using fleet = new AsyncDisposableStack();
+  const servers: { waiting: WaitingServer; link: FaultProxy }[] = [];
+  for (let n = 0; n < 4; n++) {
+    const link = fleet.use(await linked(broker.url));
+    const waiting = new WaitingServer(link.url(broker.url), queue);
+    fleet.use(waiting.server);
+    await waiting.server.start();
+    servers.push({ waiting, link });
   }
-  await waitFor(() => starts() === 7, { what: "the last start" });
-  for (const server of servers) server.release();
+  await peer.send(queue, "1", { correlationId: "a" });
+  for (let resets = 0; resets < 8; resets++) {
+    await waitFor(() => sum(servers) === resets + 1, { what: `start ${resets + 1}` });
+    const holding = () => servers.filter(({ waiting: { server } }) => server.pending > 0);
+    await waitFor(() => holding().length === 1, { what: "the others to have lost it" });
+    const [holder] = holding();
+    holder!.link.reset(); // Another server gets it, as long as there is one that never had it.
+  }
+  await waitFor(() => sum(servers) === 9, { what: "the last start" });
+  for (const { waiting } of servers) waiting.release();
   const [reply] = await peer.waitForReplies(1);
   assertEquals(reply!.bodyToString(), "2");
   await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 0, {
     what: "all records to be removed",
   });
 });
+
+function sum(servers: readonly { waiting: WaitingServer }[]): number {
+  return servers.reduce((total, { waiting }) => total + waiting.starts, 0);
+}
 
 Deno.test("quarantine: false: no queue for suspects, and redelivered requests run like others", async () => {
   const broker = await sharedBroker();
@@ -240,4 +249,109 @@ Deno.test("quarantine: false: no queue for suspects, and redelivered requests ru
   waiting.release();
   await peer.waitForReplies(COUNT);
   await assertRejects(() => peer.look(`${queue}.suspects`), Error);
+});
+
+/** A server dies with requests that wait, or are started, and comes no more. */
+async function dieWithRecords(url: string, peer: RawChannel, queue: string, count: number) {
+  await using link = await linked(url);
+  const waiting = new WaitingServer(link.url(url), queue);
+  await using server = waiting.server;
+  {
+    await using dying = await DyingServer.start(url, queue);
+    for (let n = 0; n < count; n++) await peer.send(queue, String(n), { correlationId: `id ${n}` });
+    await waitFor(() => dying.held === count, { what: "all requests in its hands" });
+  }
+  await server.start();
+  await waitFor(() => waiting.starts === count, { what: "all to be started" });
+  link.refuse();
+  link.reset();
+  await waitFor(async () => (await peer.look(queue)).messages === count, {
+    what: "all to be back",
+  });
+}
+
+Deno.test("a record says nothing of its request, and when it is of no use", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  await dieWithRecords(broker.url, peer, queue, 1);
+  const record = await waitFor(() => peer.channel.basicGet(`${queue}.suspects`), {
+    what: "the record",
+  });
+  const { contentType, replyTo, expiration, correlationId } = record.properties;
+  assertEquals([contentType, replyTo], ["application/x-fibrpc-start", undefined]);
+  assertEquals(expiration, String(60 * 60 * 1000));
+  assert(correlationId !== "id 0");
+  assertEquals(record.bodyString()!.length, 44); // Of 32 bytes in base64.
+});
+
+Deno.test("a request that was started by a server that died runs alone from then on, its record is removed", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  await dieWithRecords(broker.url, peer, queue, 3);
+  const waiting = new WaitingServer(broker.url, queue);
+  await using server = waiting.server;
+  await server.start();
+  await waitFor(() => waiting.starts === 1, { what: "the first to be started" });
+  await peer.send(queue, "10"); // The others have waited long enough after a second.
+  await waitFor(() => waiting.starts === 2, { what: "another one to be started beside it" });
+  assertEquals(server.pending, 4);
+  waiting.release();
+  await peer.waitForReplies(4);
+  assertEquals(waiting.starts, 4);
+  await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 0, {
+    what: "all records to be removed",
+  });
+});
+
+Deno.test("RpcServer.close: gives back suspects that were not started, and takes none", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  await dieWithRecords(broker.url, peer, queue, 3);
+  const waiting = new WaitingServer(broker.url, queue);
+  await using server = waiting.server;
+  await server.start();
+  await waitFor(() => waiting.starts === 1, { what: "the first to be started" });
+  await peer.send(`${queue}.suspects`, "20");
+  const closed = server.close();
+  await waitFor(async () => (await peer.look(queue)).messages === 2, { what: "two to be back" });
+  waiting.release();
+  assertEquals(await closed, 0);
+  assertEquals([waiting.starts, peer.replies.length], [1, 1]);
+  // The lost records of the others, and what was put there meanwhile.
+  await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 3, {
+    what: "all to be left",
+  });
+});
+
+Deno.test("requests that are put straight into the suspects' queue are served like others, within bounds", async () => {
+  await using log = await CollectedLog.start();
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  const suspects = `${queue}.suspects`;
+  const waiting = new WaitingServer(broker.url, queue, { prefetch: 5 });
+  await using server = waiting.server;
+  await server.start();
+  await waitFor(() => peer.look(suspects).then(() => true, () => false), { what: "their queue" });
+  for (let n = 0; n < 20; n++) await peer.send(suspects, String(n));
+  await waitFor(() => waiting.starts === 5, { what: "some to be started" });
+  await peer.send(queue, "100");
+  await waitFor(() => waiting.starts === 6, { what: "an honest one to be started beside them" });
+  waiting.release();
+  await peer.waitForReplies(21);
+  // Forged: as if they had killed many servers.
+  const headers = { "x-fibrpc-attempts": 1_000_000 };
+  for (let n = 0; n < 5; n++) await peer.send(suspects, String(n), { headers });
+  const replies = await peer.waitForReplies(26);
+  for (const { properties } of replies.slice(21)) {
+    assertEquals(properties.headers?.["x-error-code"], "internal");
+  }
+  assertEquals(server.stats.givenUp, 5);
+  assertEquals(log.messages(/gave up/, "error").length, 1);
 });

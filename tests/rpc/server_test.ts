@@ -1,11 +1,18 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { QUEUE_TYPES } from "../../src/amqp/queue.ts";
 import { RpcError } from "../../src/errors.ts";
 import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
 import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
-import type { RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
+import type { HandlerContext, RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { CollectedLog } from "../support/log.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { permitsTransientQueues } from "../support/transient_queues.ts";
@@ -287,4 +294,244 @@ Deno.test("RpcServer: comes back when its queue is deleted", async () => {
   }, { what: "the queue to be declared and consumed again" });
   await peer.send(running.queue, "4");
   assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "8");
+});
+
+const json = {
+  decodeRequest: (body: Uint8Array) => JSON.parse(new TextDecoder().decode(body)) as unknown,
+  encodeResponse: (response: unknown) => JSON.stringify(response),
+};
+
+Deno.test("RpcServer: what a codec's own exception refuses is invalid_argument, and no error in the log", async () => {
+  await using log = await CollectedLog.start();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("server");
+  await using server = new RpcServer(json, (request) => request, { url: broker.url, queue });
+  await server.start();
+  await peer.send(queue, "{");
+  await peer.send(queue, '{"a":1}');
+  const [refused, echoed] = await peer.waitForReplies(2);
+  assertEquals(JSON.parse(refused!.bodyToString()!).code, "invalid_argument");
+  assertEquals(echoed!.bodyToString(), '{"a":1}');
+  assertEquals(log.messages(/JSON/, "debug").length, 1);
+  assertEquals(log.records.filter(({ level }) => level === "error"), []);
+});
+
+Deno.test("RpcServer: failures of handlers are logged with a limit, the others at debug", async () => {
+  await using log = await CollectedLog.start();
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer((n) => {
+    throw new Error(`failure ${n}`);
+  });
+  for (const n of [1, 2, 3]) await peer.send(running.queue, String(n));
+  await peer.waitForReplies(3);
+  assertEquals(log.messages(/failure/, "error").length, 1);
+  assertEquals(log.messages(/failure/, "debug").length, 2);
+});
+
+Deno.test("RpcServer: requests that can't be answered are logged with a limit", async () => {
+  await using log = await CollectedLog.start();
+  await using peer = await RawChannel.open(broker.url);
+  await using running = await startServer(double);
+  for (const n of [1, 2, 3]) await peer.send(running.queue, String(n), { replyTo: running.queue });
+  await waitFor(() => running.server.stats.rejected === 3, { what: "three rejections" });
+  assertEquals(log.messages(/can't be answered/).length, 1);
+});
+
+Deno.test("RpcServer: waits for whatever has a then method, and calls it once", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queries: number[] = [];
+  const query = (n: number): PromiseLike<string> => ({
+    then: (resolve, reject) => {
+      queries.push(n);
+      const result = n === 2 ? Promise.reject(new RpcError("out_of_range", "2")) : String(n);
+      return Promise.resolve(result).then(resolve, reject);
+    },
+  });
+  await using running = await startServer(query);
+  for (const n of [1, 2]) await peer.send(running.queue, String(n), { correlationId: String(n) });
+  const replies = await peer.waitForReplies(2);
+  const byId = new Map(replies.map((reply) => [reply.properties.correlationId, reply]));
+  assertEquals(byId.get("1")!.bodyToString(), "1");
+  assertEquals(byId.get("2")!.properties.headers?.["x-error-code"], "out_of_range");
+  assertEquals(queries, [1, 2]);
+});
+
+Deno.test("RpcServer: an expiration of 0 and one that no timer can hold bound no work", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const deadlines: (number | undefined)[] = [];
+  await using running = await startServer(async (n, { signal, deadline }) => {
+    deadlines.push(deadline);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    signal.throwIfAborted();
+    return String(n);
+  });
+  // With a consumer that is ready it is delivered at once; without one it would never be.
+  for (const [n, expiration] of ["0", "2147483648", "4294967295"].entries()) {
+    await peer.send(running.queue, String(n), { expiration });
+  }
+  const replies = await peer.waitForReplies(3);
+  assertEquals(replies.map((reply) => reply.bodyToString()), ["0", "1", "2"]);
+  assertEquals(deadlines[0], undefined);
+  assert(deadlines[2]! > 4_294_967_295);
+});
+
+Deno.test("RpcServer: a call that is sent again with more time is answered within that time", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const release = Promise.withResolvers<void>();
+  const contexts: HandlerContext[] = [];
+  await using running = await startServer(async (n, context) => {
+    contexts.push(context);
+    void context.signal;
+    await release.promise;
+    return String(n);
+  });
+  const { queue, server } = running;
+  await peer.send(queue, "1", { correlationId: "a", expiration: "1000" });
+  await waitFor(() => contexts.length === 1, { what: "the first to be started" });
+  const { deadline } = contexts[0]!;
+  await peer.send(queue, "1", { correlationId: "a", expiration: "60000" });
+  await peer.send(queue, "1", { correlationId: "a", expiration: "500" });
+  await waitFor(() => server.stats.requests === 3 && performance.now() > deadline! + 100, {
+    what: "the time of the first to pass",
+  });
+  const isJoined = server.stats.duplicates > 0;
+  if (isJoined) assertEquals(contexts[0]!.signal.aborted, false);
+  release.resolve();
+  const replies = await peer.waitForReplies(1);
+  assertEquals(replies.map((reply) => reply.bodyToString()), ["1"]);
+  await waitFor(() => server.pending === 0, { what: "both to be settled" });
+  assertEquals(await server.close(), 0);
+  assertEquals((await peer.look(queue)).messages, 0);
+});
+
+Deno.test("RpcServer: two callers with the same correlation id and body are both answered", async () => {
+  await using first = await RawChannel.open(broker.url);
+  await using second = await RawChannel.open(broker.url);
+  const release: (() => void)[] = [];
+  await using running = await startServer((n) =>
+    new Promise((resolve) => release.push(() => resolve(String(n))))
+  );
+  for (const peer of [first, second]) await peer.send(running.queue, "1", { correlationId: "a" });
+  await waitFor(() => release.length === 2, { what: "both to be started" });
+  for (const answer of release) answer();
+  await first.waitForReplies(1);
+  await second.waitForReplies(1);
+});
+
+Deno.test("HandlerContext: can be copied and taken apart", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const seen: unknown[] = [];
+  await using running = await startServer(async (n, context) => {
+    const { isCallerGone } = context;
+    const copy = { ...context, user: "me" };
+    seen.push(await isCallerGone(), copy.signal instanceof AbortSignal, copy.redelivered);
+    seen.push(Object.keys(copy).sort());
+    return String(n);
+  });
+  await peer.send(running.queue, "1", { expiration: "60000" });
+  await peer.waitForReplies(1);
+  const keys = ["deadline", "isCallerGone", "redelivered", "signal", "user"];
+  assertEquals(seen, [false, true, false, keys]);
+});
+
+Deno.test("RpcServer: a request is answered though its queue is deleted meanwhile", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const release = Promise.withResolvers<void>();
+  const states: string[] = [];
+  await using running = await startServer(async (n) => {
+    await release.promise;
+    return String(n);
+  }, { onStateChange: ({ state }) => states.push(state) });
+  const { queue, server } = running;
+  await peer.send(queue, "1");
+  await waitFor(() => server.pending === 1, { what: "the request" });
+  await peer.channel.queueDelete(queue);
+  await waitFor(() => peer.look(queue).then(({ consumers }) => consumers === 1, () => false), {
+    what: "the queue to be consumed again",
+  });
+  release.resolve();
+  assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "1");
+  assertEquals(states, ["connected"]); // The broker was there all the time.
+});
+
+Deno.test("RpcServer.close: its states are draining and closed, and the log speaks of no loss", async () => {
+  await using log = await CollectedLog.start();
+  await using peer = await RawChannel.open(broker.url);
+  const release = Promise.withResolvers<void>();
+  const states: string[] = [];
+  await using running = await startServer(async (n) => {
+    await release.promise;
+    return String(n);
+  }, { onStateChange: ({ state }) => states.push(state) });
+  const { queue, server } = running;
+  await peer.send(queue, "1");
+  await waitFor(() => server.pending === 1, { what: "the request" });
+  const closed = server.close();
+  assertEquals(server.state, "draining");
+  await waitFor(async () => (await peer.look(queue)).consumers === 0, {
+    what: "its consumer's end",
+  });
+  release.resolve();
+  assertEquals(await closed, 0);
+  assertEquals(server.state, "closed");
+  assertEquals(states, ["connected", "draining", "closed"]);
+  assertEquals(log.records.filter(({ level }) => level === "warning" || level === "error"), []);
+  assertEquals(peer.replies.length, 1);
+});
+
+Deno.test("RpcServer.close: does not wait for a silent broker where nothing is in hand", async () => {
+  await using link = await startProxy(Number(new URL(broker.url).port));
+  await using running = await startServer(double, { url: link.url(broker.url) });
+  link.blackhole();
+  const start = performance.now();
+  assertEquals(await running.server.close(), 0);
+  assert(performance.now() - start < 15_000, "it waited for drainTimeoutMs");
+});
+
+Deno.test("RpcServer.close: while the server starts, what it started is answered", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("server");
+  await peer.declare(queue);
+  const ROUNDS = 20;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (let n = 0; n < 5; n++) await peer.send(queue, String(n));
+    let starts = 0;
+    const answered = peer.replies.length;
+    const server = new RpcServer(fibonacciServerCodec(1000), async (n) => {
+      starts += 1;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return String(n);
+    }, { url: broker.url, queue });
+    const started = server.start().catch((error: RpcError) =>
+      assertEquals(error.code, "cancelled")
+    );
+    // From the first moment of a start to the last one.
+    const probe = performance.now();
+    await waitFor(() => performance.now() - probe >= round * 2, {
+      what: "a moment",
+      intervalMs: 1,
+    });
+    assertEquals(await server.close(), 0);
+    await started;
+    const startsThen = starts;
+    await waitFor(() => peer.replies.length === answered + starts, { what: "all replies" });
+    assertEquals(starts, startsThen);
+    await peer.channel.queuePurge(queue);
+  }
+});
+
+Deno.test("RpcServer.start: can be tried again after a refusal", async () => {
+  const queue = uniqueQueue("server");
+  const url = broker.url.replace(/:[^:@/]*@/, ":wrong@");
+  const credentials = { wrong: true };
+  await using server = new RpcServer(fibonacciServerCodec(1000), double, {
+    url: url.replace("guest:wrong@", ""),
+    credentials: () => ({ username: "guest", password: credentials.wrong ? "wrong" : "guest" }),
+    queue,
+  });
+  const error = await assertRejects(() => server.start(), RpcError);
+  assertEquals([error.code, server.state], ["unauthenticated", "idle"]);
+  credentials.wrong = false;
+  await server.start();
+  assertEquals(server.state, "connected");
 });

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { FibonacciServer } from "../../src/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
@@ -20,33 +20,39 @@ function startFragile(queue: string, maxAttempts: number, effect: Effect): Progr
   return spawn(Deno.execPath(), ["run", "--quiet", "-A", `--config=${config}`, program, ...args]);
 }
 
-/** Starts a server again whenever it is lost, until it has answered `replies`; counts the losses. */
+/** Servers of which each is started again whenever it is lost, until they have answered `replies`. */
 async function surviveUntil(
   peer: RawChannel,
   queue: string,
   maxAttempts: number,
   effect: Effect,
   replies: number,
+  servers = 1,
 ): Promise<{ deaths: number; started: number[] }> {
   let deaths = 0;
   const started: number[] = [];
-  while (deaths <= maxAttempts) {
-    await using server = startFragile(queue, maxAttempts, effect);
-    const isLost = async () => {
-      if (effect === "kill" || !server.stdout.includes(`start ${POISON}`)) return server.ended;
-      return (await peer.look(queue)).consumers === 0;
-    };
-    await waitFor(async () => peer.replies.length >= replies || await isLost(), {
-      what: "all replies, or the server's death",
-    });
-    const isDone = peer.replies.length >= replies;
-    if (!isDone) deaths += 1;
-    server.kill("SIGKILL");
-    await server.status;
-    started.push(...[...server.stdout.matchAll(/start (\d+)/g)].map(([, n]) => Number(n)));
-    if (isDone) return { deaths, started };
-  }
-  throw new Error(`${deaths} servers were lost, and started ${started}`);
+  const isDone = () =>
+    new Set(peer.replies.map(({ properties }) => properties.correlationId)).size >= replies;
+  const runOne = async () => {
+    while (!isDone() && deaths <= maxAttempts) {
+      await using server = startFragile(queue, maxAttempts, effect);
+      const isLost = async () => {
+        if (effect === "kill" || !server.stdout.includes(`start ${POISON}`)) return server.ended;
+        return (await peer.look(queue)).consumers === 0;
+      };
+      await waitFor(async () => isDone() || await isLost(), {
+        what: "all replies, or the server's death",
+        timeoutMs: 60_000,
+      });
+      if (!isDone()) deaths += 1;
+      server.kill("SIGKILL");
+      await server.status;
+      started.push(...[...server.stdout.matchAll(/start (\d+)/g)].map(([, n]) => Number(n)));
+    }
+  };
+  await Promise.all(Array.from({ length: servers }, runOne));
+  if (!isDone()) throw new Error(`${deaths} servers were lost, and started ${started}`);
+  return { deaths, started };
 }
 
 Deno.test("SuspectLane: its queue is there from the start, and again when it was deleted", async () => {
@@ -105,3 +111,20 @@ for (const [type, maxAttempts, effect] of CASES) {
     }
   });
 }
+
+Deno.test("SuspectLane: two servers that die in turn give up the request that kills them, and no other", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("poison");
+  await peer.declare(queue);
+  const numbers = Array.from({ length: 40 }, (_, i) => i);
+  numbers.splice(20, 0, POISON);
+  for (const n of numbers) await peer.send(queue, String(n), { correlationId: String(n) });
+  const { started } = await surviveUntil(peer, queue, 3, "kill", numbers.length, 2);
+  const deadly = started.filter((n) => n === POISON).length;
+  assert(deadly === 3, `it killed ${deadly} servers`);
+  for (const n of numbers) {
+    const replies = peer.replies.filter(({ properties }) => properties.correlationId === `${n}`);
+    const codes = new Set(replies.map(({ properties }) => properties.headers?.["x-error-code"]));
+    assertEquals([...codes], [n === POISON ? "internal" : undefined]);
+  }
+});
