@@ -120,6 +120,8 @@ Deno.test("redelivered requests are answered, and one line says so, where the su
       }
       assertEquals(await server.close(), 0);
       assertEquals((await peer.look(queue)).messages, 0);
+      // Nothing is put where this server can't get it back from.
+      await waitFor(async () => !(await broker.queue(suspects))?.messages, { what: "no record" });
       const warnings = log.messages(/can't use/);
       assertEquals(warnings.length, isLogged ? 1 : 0, warnings.join("\n"));
       assertEquals(log.messages(/lost/), []);
@@ -157,7 +159,8 @@ Deno.test("redelivered requests of a server that lives run as before when its li
   await using link = await linked(broker.url);
   const queue = uniqueQueue("redelivery");
   await peer.declare(queue);
-  const waiting = new WaitingServer(link.url(broker.url), queue);
+  // Suspects would run alone.
+  const waiting = new WaitingServer(link.url(broker.url), queue, { maxAttempts: 2 });
   await using server = waiting.server;
   await server.start();
   for (let n = 0; n < 64; n++) await peer.send(queue, String(n));
@@ -354,4 +357,38 @@ Deno.test("requests that are put straight into the suspects' queue are served li
   }
   assertEquals(server.stats.givenUp, 5);
   assertEquals(log.messages(/gave up/, "error").length, 1);
+});
+
+Deno.test("the suspects' queue goes when no server has used it for an hour", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await using server = makeServer(broker.url, queue);
+  await server.start();
+  const suspects = `${queue}.suspects`;
+  await waitFor(() => peer.look(suspects).then(() => true, () => false), { what: "their queue" });
+  // Declaring it again is refused unless it is the same.
+  await peer.channel.queueDeclare(suspects, { durable: true, autoDelete: false }, {
+    "x-expires": 60 * 60 * 1000,
+  });
+});
+
+Deno.test("a request that is given up costs no connection, whatever its reply address", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  const states: string[] = [];
+  await using server = makeServer(broker.url, queue, {
+    onStateChange: ({ state }) => states.push(state),
+  });
+  await server.start();
+  const suspects = `${queue}.suspects`;
+  await waitFor(() => peer.look(suspects).then(() => true, () => false), { what: "their queue" });
+  const headers = { "x-fibrpc-attempts": 1_000_000 };
+  await peer.send(suspects, "1", { headers, replyTo: "amq.rabbitmq.reply-to.AAAA.AAAA" });
+  await peer.send(suspects, "2", { headers });
+  const [reply] = await peer.waitForReplies(1);
+  assertEquals(reply!.properties.headers?.["x-error-code"], "internal");
+  await waitFor(() => server.pending === 0, { what: "both to be settled" });
+  assertEquals(states, ["connected"]);
 });
