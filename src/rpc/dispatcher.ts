@@ -16,6 +16,7 @@ import {
 } from "../protocol.ts";
 import type { RpcServerCodec } from "./codec.ts";
 import { BodyLimit } from "./body_limit.ts";
+import { contextOf } from "./handler_context.ts";
 import { LogLimit } from "./log_limit.ts";
 import { unanswerable } from "./reply_address.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
@@ -91,7 +92,7 @@ export class Dispatcher<Request, Response> {
     }
     let result: Response | PromiseLike<Response>;
     try {
-      result = this.#handler(this.#decode(request), request.context);
+      result = this.#handler(this.#decode(request), contextOf(request));
     } catch (error) {
       this.#replyError(request, error);
       return;

@@ -5,7 +5,6 @@
  */
 import type { AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
 import { MAX_TIMEOUT_MS } from "../protocol.ts";
-import type { HandlerContext } from "./server_options.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
 export interface RequestInbox {
@@ -74,12 +73,12 @@ export class ReceivedRequest {
     return this.#message.properties.replyTo ?? "";
   }
 
-  /** See {@linkcode HandlerContext.redelivered}. */
+  /** See `HandlerContext.redelivered`. */
   get redelivered(): boolean {
     return this.#message.redelivered;
   }
 
-  /** See {@linkcode HandlerContext.deadline}. */
+  /** See `HandlerContext.deadline`. */
   get deadline(): number | undefined {
     return this.#deadline;
   }
@@ -109,12 +108,7 @@ export class ReceivedRequest {
     return body;
   }
 
-  /** What the handler may know of it: an object of its own, so that it can be copied and taken apart. */
-  get context(): HandlerContext {
-    return contextOf(this);
-  }
-
-  /** See {@linkcode HandlerContext.signal}. Made when it is asked for: most handlers never do. */
+  /** See `HandlerContext.signal`. Made when it is asked for: most handlers never do. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -141,7 +135,7 @@ export class ReceivedRequest {
     }, Math.max(leftMs, 0));
   }
 
-  /** See {@linkcode HandlerContext.isCallerGone}. */
+  /** See `HandlerContext.isCallerGone`. */
   async isCallerGone(): Promise<boolean> {
     this.#isAbandoned = await this.inbox.isCallerGone(this);
     return this.#isAbandoned;
@@ -177,17 +171,4 @@ export class ReceivedRequest {
   get expired(): boolean {
     return this.#timeIsUp || this.#deadline !== undefined && performance.now() >= this.#deadline;
   }
-}
-
-function contextOf(request: ReceivedRequest): HandlerContext {
-  return {
-    get signal() {
-      return request.signal;
-    },
-    get deadline() {
-      return request.deadline;
-    },
-    redelivered: request.redelivered,
-    isCallerGone: () => request.isCallerGone(),
-  };
 }

@@ -94,6 +94,8 @@ export class StartRecords {
     this.#transport = transport;
     this.#mayDeclare = true;
     this.#pausedUntil = -Infinity;
+    // What never came back was dropped, or has expired.
+    for (const id of this.#stray) if (this.#stray.size > READ_LIMIT) this.#stray.delete(id);
   }
 
   /** Why not all starts can be recorded at present. */
