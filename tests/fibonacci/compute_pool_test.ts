@@ -394,6 +394,21 @@ Deno.test("ComputePool: close() rejects what is computed and what waits, and lat
   shared.open();
 });
 
+Deno.test("ComputePool: close() ends a worker that waits", async () => {
+  const shared = workerModule(
+    "return String(n)",
+    "setInterval(() => Atomics.add(cells, 0, 1), 1);",
+  );
+  const pool = new ComputePool({ workers: 1, module: shared.module });
+  await pool.compute(1);
+  pool.close();
+  let ticks = 0;
+  await waitFor(() => ticks === (ticks = shared.workers), {
+    what: "its timer to stand still",
+    intervalMs: 1_000,
+  });
+});
+
 Deno.test("ComputePool: close() while a worker starts rejects what waits for it", async () => {
   const pool = new ComputePool({ workers: 1 });
   const waiting = pool.compute(1);
