@@ -304,11 +304,11 @@ Deno.test("RpcClient: a deadline says what could be found out", async () => {
   for (let i = 0; i < 3; i++) await peer.send(queue, "1");
   await using client = newClient({ queue });
   const start = performance.now();
-  const error = await assertRejects(() => client.call("30", { timeoutMs: 400 }), RpcError);
+  const error = await assertRejects(() => client.call("30", { timeoutMs: 2_500 }), RpcError);
   const took = performance.now() - start;
   assertEquals(error.code, "deadline_exceeded");
-  assertStringIncludes(error.message, "within 400 ms: 0 consumers, 4 messages waiting");
-  assert(took >= 399, `it ended after ${took} ms`);
+  assertStringIncludes(error.message, "within 2.5s: 0 consumers, 4 messages waiting");
+  assert(took >= 2_499, `it ended after ${took} ms`);
 });
 
 Deno.test("RpcClient: the broker drops a request that nobody waits for any more", async () => {
@@ -381,7 +381,7 @@ Deno.test("RpcClient: a broker that isn't there is unavailable, and the next cal
 Deno.test("RpcClient: the next broker is tried when one fails", async () => {
   const queue = uniqueQueue("client");
   await using _server = await startServer(queue);
-  await using client = newClient({ url: `amqp://127.0.0.1:1,${broker.url}`, queue });
+  await using client = newClient({ url: ["amqp://127.0.0.1:1", broker.url], queue });
   assertEquals(await client.fibonacci(30), 832040n);
 });
 
