@@ -174,8 +174,8 @@ export function parseBrokerUrls(texts: string | readonly string[]): BrokerUrl[] 
   if (lists.some(couldSplitPassword)) {
     throw new RpcError(
       "invalid_argument",
-      "of several broker URLs with a comma between them, one without a user comes before one " +
-        "with a user: a password could have been split there. Write a comma in it %2C, " +
+      "of several broker URLs with a comma between them, one of the form amqp://word:digits comes " +
+        "before one with a user: a password could have been split there. Write a comma in it %2C, " +
         "or a user into each URL",
     );
   }
@@ -189,8 +189,11 @@ export function parseBrokerUrls(texts: string | readonly string[]): BrokerUrl[] 
   );
 }
 
+/** What looks like a user and the beginning of a password: a word, but no address or full name, and digits. */
+const WORD_AND_DIGITS = /^amqps?:\/\/(?!localhost:)[^./?#[\]@:]+:\d[^@]*$/i;
+
 /** Whether `amqp://user:1,amqp://2@host` could be one URL, with a comma in its password. */
 function couldSplitPassword(urls: readonly string[]): boolean {
-  const first = urls.findIndex((url) => !url.includes("@"));
+  const first = urls.findIndex((url) => WORD_AND_DIGITS.test(url));
   return first !== -1 && urls.slice(first).some((url) => url.includes("@"));
 }

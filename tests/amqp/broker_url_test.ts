@@ -231,12 +231,15 @@ Deno.test("parseBrokerUrls: says which of several is refused, and shows none", (
   }
 });
 
-Deno.test("parseBrokerUrls: a comma could be a password's where a URL without a user comes first", () => {
-  for (const text of ["amqp://u:12,amqp://34@host", "amqp://u@a,amqp://b,amqp://u@c"]) {
+Deno.test("parseBrokerUrls: a comma could be a password's behind a word and digits", () => {
+  for (const text of ["amqp://u:12,amqp://34@host", "amqp://u@a,amqp://b:1/v,amqp://u@c"]) {
     const error = assertThrows(() => parseBrokerUrls(text), RpcError);
     assertMatch(error.message, /a password could have been split.*%2C/);
     assertEquals(parseBrokerUrls(text.split(",")).length, text.split(",").length);
   }
-  assertEquals(parseBrokerUrls("amqp://u@a,amqp://b").length, 2);
+  for (const host of ["b", "127.0.0.1:1", "[::1]:1", "localhost:1", "b.example:1"]) {
+    assertEquals(parseBrokerUrls(`amqp://${host},amqp://u:p@c`).length, 2, host);
+  }
+  assertEquals(parseBrokerUrls("amqp://u@a,amqp://b:1").length, 2);
   assertEquals(parseBrokerUrls("amqp://a,amqp://b").length, 2);
 });
