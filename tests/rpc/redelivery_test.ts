@@ -209,7 +209,8 @@ Deno.test("a request is not given up however often the links of its servers are 
   const servers: { waiting: WaitingServer; link: FaultProxy }[] = [];
   for (let n = 0; n < 4; n++) {
     const link = fleet.use(await linked(broker.url));
-    const waiting = new WaitingServer(link.url(broker.url), queue);
+    // One loss that counted would be too many.
+    const waiting = new WaitingServer(link.url(broker.url), queue, { maxAttempts: 2 });
     fleet.use(waiting.server);
     await waiting.server.start();
     servers.push({ waiting, link });
@@ -299,6 +300,9 @@ Deno.test("a request that was started by a server that died runs alone from then
   await using server = waiting.server;
   await server.start();
   await waitFor(() => waiting.starts === 1, { what: "the first to be started" });
+  await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 2, {
+    what: "the records of the others to be there for other servers to see",
+  });
   await peer.send(queue, "10"); // The others have waited long enough after a second.
   await waitFor(() => waiting.starts === 2, { what: "another one to be started beside it" });
   assertEquals(server.pending, 4);
@@ -391,4 +395,32 @@ Deno.test("a request that is given up costs no connection, whatever its reply ad
   assertEquals(reply!.properties.headers?.["x-error-code"], "internal");
   await waitFor(() => server.pending === 0, { what: "both to be settled" });
   assertEquals(states, ["connected"]);
+});
+
+Deno.test("a start is recorded though others read the suspects' queue at the same time", async () => {
+  await using log = await CollectedLog.start();
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  await using other = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  const suspects = `${queue}.suspects`;
+  await peer.declare(queue);
+  const waiting = new WaitingServer(broker.url, queue);
+  await using server = waiting.server;
+  await peer.send(queue, "1");
+  await (await DyingServer.start(broker.url, queue))[Symbol.asyncDispose]();
+  await other.channel.queueDeclare(suspects, { durable: true, autoDelete: false });
+  // It was there first: it gets the record first, and keeps it for as long as a slow reader would.
+  let taken = 0;
+  await other.channel.basicConsume(suspects, { noAck: false, tag: "other" }, async (message) => {
+    taken += 1;
+    await other.channel.basicCancel("other");
+    setTimeout(() => other.channel.basicReject(message.deliveryTag, true), 100);
+  });
+  await server.start();
+  await waitFor(() => waiting.starts === 1, { what: "the start" });
+  waiting.release();
+  await peer.waitForReplies(1);
+  assertEquals([taken, log.messages(/can't use/)], [1, []]);
+  await other.look(suspects); // Its last word is sent.
 });
