@@ -24,7 +24,6 @@ import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
 import type { FrameView } from "./frames/frame_view.ts";
-import { clearRequeue } from "./frames/nack.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
 import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
@@ -86,17 +85,6 @@ const PROMISES_OF_A_TURN = 8;
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
-
-/** How the library keeps what it has published on a channel with confirms. */
-interface Confirms {
-  /** The number of the next message; 0 without confirms. */
-  confirmId: number;
-  readonly unconfirmedPublishes: [
-    id: number,
-    resolve: (id: number) => void,
-    reject: (error: Error) => void,
-  ][];
-}
 
 const SENT: Promise<void> = Promise.resolve();
 
@@ -344,7 +332,6 @@ export class Transport extends AMQPBaseClient {
       if (refused !== undefined) return this.destroy(refused);
       proposeHeartbeat(view, this.heartbeat);
     }
-    clearRequeue(view);
     const frame = withoutClusterId(view) ?? view;
     try {
       super.parseFrames(frame);
@@ -369,10 +356,9 @@ export class Transport extends AMQPBaseClient {
   }
 
   /**
-   * Publishes to the default exchange.
+   * Publishes to the default exchange, on a channel without confirms.
    *
-   * @returns On a channel with confirms, settles with the broker's; else resolves
-   * at once. Rejects if the broker takes no messages, the channel is closed, or
+   * @returns Rejects if the broker takes no messages, the channel is closed, or
    * the message can't be encoded.
    */
   publish(
@@ -395,11 +381,7 @@ export class Transport extends AMQPBaseClient {
       return Promise.reject(error);
     }
     this.scheduleFlush();
-    const confirms = channel as unknown as Confirms;
-    if (confirms.confirmId === 0) return SENT;
-    return new Promise((resolve, reject) => {
-      confirms.unconfirmedPublishes.push([confirms.confirmId++, resolve, reject]);
-    });
+    return SENT;
   }
 
   /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */

@@ -57,6 +57,7 @@ const CASES: [args: string[], effect: Made][] = [
   [["serve", "--exit-on-disconnect"], { exitOnDisconnect: true }],
   [["serve", "--queue-type", "quorum"], { queueType: "quorum" }],
   [["serve", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
+  [["serve", "--max-message-bytes", "5"], { maxMessageBytes: 5 }],
   [["serve", "--quiet"], {}],
   [["call", "30"], {}],
   [["call", "1", "-", "2"], { numbers: ["1", "-", "2"] }],
@@ -68,6 +69,7 @@ const CASES: [args: string[], effect: Made][] = [
   [["call", "30", "--require-server"], { requireServer: true }],
   [["call", "30", "--output", "json"], { output: "json" }],
   [["call", "30", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
+  [["call", "30", "--max-message-bytes", "5"], { maxMessageBytes: 5 }],
   [["call", "30", "--quiet"], { quiet: true }],
 ];
 

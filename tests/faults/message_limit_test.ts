@@ -1,5 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
+import { FibonacciClient } from "../../src/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/fibonacci/server.ts";
 import { RpcClient } from "../../src/rpc/client.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { startBroker } from "../support/broker.ts";
@@ -95,4 +97,17 @@ Deno.test("a body over 16 MiB goes both ways where both ends and the broker allo
     assertEquals([error.code, other.stats.calls], ["resource_exhausted", 0]);
     assertStringIncludes(error.message, `over the message limit of ${16 * MIB}`);
   });
+});
+
+Deno.test("a Fibonacci number that no message may hold is not computed", async () => {
+  await using broker = await startBroker();
+  const options = { url: broker.url, queue: "digits" };
+  await using server = new FibonacciServer({ ...options, maxMessageBytes: 30_000 });
+  await server.start();
+  await using client = new FibonacciClient(options);
+  // 41,798 digits, computed by a worker; 20,899, on the server's own thread.
+  const big = await assertRejects(() => client.fibonacci(200_000), RpcError);
+  assertEquals(big.code, "resource_exhausted");
+  assertStringIncludes(big.message, "more digits than a message may hold (30000)");
+  assertEquals(String(await client.fibonacci(99_999)).length, 20_899);
 });

@@ -1,5 +1,9 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { RpcError } from "../../src/errors.ts";
 import { BodyLimit } from "../../src/rpc/body_limit.ts";
+import { RpcClient } from "../../src/rpc/client.ts";
+import { closeChannel, startScriptedBroker } from "../support/scripted_broker.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** As RabbitMQ 3.10, 4.0 and 4.3 word it. */
 const REFUSALS = [
@@ -40,4 +44,45 @@ Deno.test("BodyLimit: a broker's that is higher changes nothing, nor does anothe
   assertEquals(limit.allows(new Uint8Array(101)), false);
   assertEquals(limit.learn(new Error("channel 1 closed: NOT_FOUND - no queue (404)")), false);
   assertEquals(limit.allows(new Uint8Array(100)), true);
+});
+
+Deno.test("RpcClient: after a fail-over the limit is the next broker's", async () => {
+  await using low = startScriptedBroker({
+    answers: {
+      "accept": (_, connection) => {
+        if (connection.index > 0) connection.close();
+        return undefined;
+      },
+      "basic.publish": ({ channel }) =>
+        closeChannel(
+          channel,
+          406,
+          "PRECONDITION_FAILED - message size 1200 is larger than max size 1000",
+        ),
+    },
+  });
+  await using high = startScriptedBroker();
+  const codec = {
+    describe: (text: string) => `a text of ${text.length}`,
+    encodeRequest: (text: string) => text,
+    decodeResponse: (body: Uint8Array) => new TextDecoder().decode(body),
+  };
+  await using client = new RpcClient(codec, { url: [low.url, high.url] });
+  const code = async (text: string) =>
+    (await assertRejects(() => client.call(text, { timeoutMs: 60_000 }), RpcError)).code;
+  assertEquals(await code("x".repeat(1_200)), "resource_exhausted");
+  assertEquals([await code("x".repeat(1_100)), low.count("basic.publish")], [
+    "resource_exhausted",
+    1,
+  ]);
+  low.connections[0]!.close();
+  await waitFor(() => high.count("basic.consume") === 1 && client.state === "connected", {
+    what: "the next broker",
+  });
+  const call = code("x".repeat(1_200));
+  await waitFor(() => high.count("basic.publish") === 1 || client.pending === 0, {
+    what: "the call to reach the next broker",
+  });
+  await client.close();
+  assertEquals(await call, "cancelled");
 });

@@ -195,6 +195,29 @@ Deno.test("RpcClient: one signal for many calls has one listener, and cancels th
   assertEquals([listeners, client.pending], [1, 0]);
 });
 
+Deno.test("RpcClient: a call that has ended leaves no listener on its signal", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("ended");
+  await peer.serve(queue, (request) => ({ body: request === "0" ? "no number" : request }));
+  await using client = newClient({ queue });
+  const { signal } = new AbortController();
+  const listeners = new Set<unknown>();
+  const [add, remove] = [signal.addEventListener, signal.removeEventListener];
+  signal.addEventListener = (type: string, listener: EventListener) => {
+    listeners.add(listener);
+    add.call(signal, type, listener);
+  };
+  signal.removeEventListener = (type: string, listener: EventListener) => {
+    listeners.delete(listener);
+    remove.call(signal, type, listener);
+  };
+  const calls = ["0", "1"].map((n) => client.call(n, { signal }));
+  assertEquals(listeners.size, 1);
+  const results = await Promise.allSettled(calls);
+  assertEquals(results.map(({ status }) => status), ["rejected", "fulfilled"]);
+  assertEquals(listeners.size, 0);
+});
+
 Deno.test("RpcClient: an error of the library names no command", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("idle");

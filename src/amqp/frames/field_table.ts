@@ -2,16 +2,11 @@
  * Field tables, which hold a message's headers (AMQP 0-9-1, section 4.2.5.5,
  * with the types that RabbitMQ has).
  *
- * A table that came with a message is written as it came, because what is read
- * from it holds less than its bytes: a number has lost its width, and of
- * entries with the same name only the last is left.
- *
  * @module
  */
 import type { Field } from "@cloudamqp/amqp-client";
-import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
 import { quote } from "../../protocol.ts";
-import { decodeText, writeText } from "./text.ts";
+import { writeText } from "./text.ts";
 
 /** A field table, read. */
 export type FieldTable = Record<string, Field>;
@@ -25,50 +20,6 @@ const FIXED_BYTES = 1 + 8;
 /** The most bytes of UTF-8 that one of UTF-16's code units makes. */
 const MAX_CHARACTER_BYTES = 3;
 
-/** The bytes that tables were read from. */
-const encodedTables = new WeakMap<object, Uint8Array>();
-
-/** Keeps the bytes that a table was read from; nothing may write to them any more. */
-export function keepEncoded(table: FieldTable, encoded: Uint8Array): void {
-  encodedTables.set(table, encoded);
-}
-
-/** A copy of a table with one entry set, and the bytes of the others as they came. */
-export function withEntry(table: FieldTable | undefined, name: string, value: Field): FieldTable {
-  const result = { ...table, [name]: value };
-  const encoded = table && encodedTables.get(table);
-  if (encoded !== undefined) {
-    const entry = encodeTable({ [name]: value }).subarray(SIZE_BYTES);
-    const others = entriesOf(encoded).filter((entry) => entry.name !== name);
-    const length = others.reduce((sum, { bytes }) => sum + bytes.length, entry.length);
-    const bytes = new Uint8Array(SIZE_BYTES + length);
-    new DataView(bytes.buffer).setUint32(0, length);
-    let at = SIZE_BYTES;
-    for (const part of [...others.map(({ bytes }) => bytes), entry]) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    keepEncoded(result, bytes);
-  }
-  return result;
-}
-
-/** The entries of a table that can be read. */
-function entriesOf(encoded: Uint8Array): { name: string; bytes: Uint8Array }[] {
-  const reader = new AMQPView(encoded.buffer, encoded.byteOffset, encoded.byteLength);
-  const entries = [];
-  for (let at = SIZE_BYTES; at < encoded.length;) {
-    const field = at + 1 + encoded[at]!;
-    const end = field + reader.getField(field)[1];
-    entries.push({
-      name: decodeText(encoded.subarray(at + 1, field)),
-      bytes: encoded.subarray(at, end),
-    });
-    at = end;
-  }
-  return entries;
-}
-
 /** What {@linkcode encodeTable} writes to. */
 let scratch = new Uint8Array(1_024);
 let view = new DataView(scratch.buffer);
@@ -80,8 +31,6 @@ let view = new DataView(scratch.buffer);
  * @throws {TypeError} For a value of a type that no field has.
  */
 export function encodeTable(table: FieldTable): Uint8Array {
-  const encoded = encodedTables.get(table);
-  if (encoded !== undefined) return encoded;
   const end = writeTable(0, table);
   return scratch.subarray(0, end);
 }

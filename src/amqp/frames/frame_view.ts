@@ -6,22 +6,15 @@
  * - A name that comes again with every message (a consumer's tag, a queue, a
  *   content type) is not made anew: that takes a third of the time that the
  *   frames of a delivery take.
- * - Headers can be sent on as they came: see `field_table.ts`.
  * - Nothing that is kept refers to the frame's bytes, which are overwritten.
  *
  * @module
  */
-import type { AMQPProperties } from "@cloudamqp/amqp-client";
 import { AMQPView } from "@cloudamqp/amqp-client/amqp-view";
-import { keepEncoded } from "./field_table.ts";
 import { decodeText } from "./text.ts";
 
 /** The latest name of each length. Short strings have at most 255 bytes: AMQP 0-9-1, section 4.2.5.3. */
 const known: string[] = [];
-
-/** AMQP 0-9-1, section 4.2.6.1: the flags of the properties up to the headers. */
-const FLAG = { CONTENT_TYPE: 0x8000, CONTENT_ENCODING: 0x4000 } as const;
-const FLAGS_BYTES = 2;
 
 /** See the module. */
 export class FrameView extends AMQPView {
@@ -55,20 +48,6 @@ export class FrameView extends AMQPView {
   /** @ignore The library's own writes to the console about numbers over 2^53. */
   override getUint64(at: number): number {
     return 2 ** 32 * this.getUint32(at) + this.getUint32(at + 4);
-  }
-
-  /** @ignore */
-  override getProperties(at: number): [properties: AMQPProperties, bytes: number] {
-    const read = super.getProperties(at);
-    const { headers } = read[0];
-    if (headers !== undefined) {
-      const flags = this.getUint16(at);
-      let table = at + FLAGS_BYTES;
-      if (flags & FLAG.CONTENT_TYPE) table += 1 + this.getUint8(table);
-      if (flags & FLAG.CONTENT_ENCODING) table += 1 + this.getUint8(table);
-      keepEncoded(headers, this.#bytes(table, 4 + this.getUint32(table)).slice());
-    }
-    return read;
   }
 
   #bytes(at: number, length: number): Uint8Array {

@@ -52,11 +52,11 @@ const MAX_CHARACTER_BYTES = 3;
 /** So many of them fit into any frame. */
 export const MAX_TEXT_CHARACTERS = 1_024;
 
-/** What the routing key and nine properties take at the most, and what has a fixed size. */
+/**
+ * What the routing key and nine properties take at the most, and what has a
+ * fixed size. Each string is seen to be too long before it has left this room.
+ */
 const MAX_ENVELOPE_BYTES = 10 * (1 + MAX_SHORT_STRING_BYTES) + 2 * FRAME_BYTES + 64;
-
-/** Text that is written before it is known to be too long needs as much room behind it. */
-const MAX_OVERRUN_BYTES = MAX_CHARACTER_BYTES * MAX_SHORT_STRING_BYTES;
 
 /** A message to the default exchange. */
 export interface Publish {
@@ -75,10 +75,7 @@ export interface Publish {
 /** As many bytes as a message's frames can take, none of which may have more than `frameMax`. */
 export function roomFor({ body }: Publish, headers: Uint8Array, frameMax: number): number {
   const bytes = body.length * (typeof body === "string" ? MAX_CHARACTER_BYTES : 1);
-  return MAX_ENVELOPE_BYTES + headers.length + Math.max(
-    bytes + framesOf(bytes, frameMax) * FRAME_BYTES,
-    MAX_OVERRUN_BYTES,
-  );
+  return MAX_ENVELOPE_BYTES + headers.length + bytes + framesOf(bytes, frameMax) * FRAME_BYTES;
 }
 
 function framesOf(bytes: number, frameMax: number): number {

@@ -8,37 +8,13 @@ import { waitFor } from "../support/wait.ts";
 const broker = await sharedBroker();
 
 function open(): Promise<Transport> {
-  const options = { name: "confirms test", heartbeatSeconds: 0 };
+  const options = { name: "publish test", heartbeatSeconds: 0 };
   return Transport.open(new BrokerUrl(broker.url), options, 30_000, new AbortController().signal);
 }
 
-Deno.test("Transport.publish: on a channel with confirms, each message is confirmed or refused", async () => {
-  await using peer = await RawChannel.open(broker.url);
-  const queue = uniqueQueue("confirms");
-  await peer.channel.queueDeclare(queue, { durable: false }, {
-    "x-max-length": 1,
-    "x-overflow": "reject-publish",
-  });
-  const transport = await open();
-  const channel = await transport.openChannel();
-  await channel.confirmSelect();
-  const settled: boolean[] = [];
-  // Refused together, they come back in one basic.nack: not on every try.
-  for (let round = 0; round < 20; round++) {
-    const before = settled.length;
-    for (let i = 0; i < 100; i++) {
-      transport.publish(channel, queue, String(i), { correlationId: "\udcff" })
-        .then(() => settled.push(true), () => settled.push(false));
-    }
-    await waitFor(() => settled.length === before + 100, { what: "all to be settled" });
-  }
-  assert(settled.includes(true) && settled.includes(false), String(settled));
-  await transport.close();
-});
-
 Deno.test("Transport.publish: what can't be sent is refused, and costs nothing", async () => {
   await using peer = await RawChannel.open(broker.url);
-  const queue = uniqueQueue("confirms");
+  const queue = uniqueQueue("publish");
   await peer.declare(queue);
   const transport = await open();
   const channel = await transport.openChannel();
