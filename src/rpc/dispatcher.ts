@@ -8,7 +8,6 @@ import { getLogger } from "@logtape/logtape";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import {
   CONTENT_TYPE_TEXT,
-  DIRECT_REPLY_TO,
   encodeError,
   type ErrorReply,
   SUSPECTS_SUFFIX,
@@ -19,6 +18,7 @@ import { BodyLimit } from "./body_limit.ts";
 import { contextOf } from "./handler_context.ts";
 import { LogLimit } from "./log_limit.ts";
 import { unanswerable } from "./reply_address.ts";
+import type { Refusal } from "./reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./server_options.ts";
 
@@ -39,6 +39,7 @@ export class Dispatcher<Request, Response> {
     rejected: 0,
     givenUp: 0,
     duplicates: 0,
+    unroutable: 0,
   };
   readonly #codec: RpcServerCodec<Request, Response>;
   readonly #handler: RpcHandler<Request, Response>;
@@ -48,7 +49,9 @@ export class Dispatcher<Request, Response> {
   /** The requests that handlers are at work on, by their keys. */
   readonly #underWay = new Map<string, ReceivedRequest>();
   readonly #limit: BodyLimit;
+  readonly #checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
   readonly #rejectionLog = new LogLimit();
+  readonly #returnLog = new LogLimit();
   readonly #failureLog = new LogLimit();
   readonly #givenUpLog = new LogLimit();
 
@@ -56,16 +59,19 @@ export class Dispatcher<Request, Response> {
    * @param codec What the bodies mean.
    * @param handler Computes the responses.
    * @param options The server's.
+   * @param checkReplyTo Whether a reply there would cost the connection.
    */
   constructor(
     codec: RpcServerCodec<Request, Response>,
     handler: RpcHandler<Request, Response>,
     options: ResolvedServerOptions,
+    checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>,
   ) {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
     this.#limit = new BodyLimit(options.maxMessageBytes);
+    this.#checkReplyTo = checkReplyTo;
     this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
 
@@ -79,9 +85,30 @@ export class Dispatcher<Request, Response> {
     this.#limit.learn(reason);
   }
 
+  /**
+   * Whether a request can be answered; if not, it is rejected. A promise where
+   * its reply address has to be looked at first.
+   */
+  admit(request: ReceivedRequest): boolean | Promise<boolean> {
+    const refusal = unanswerable(request, this.#ownQueues, this.#isAllowed) ??
+      this.#checkReplyTo(request.replyTo);
+    if (refusal === undefined) return true;
+    if (typeof refusal === "string") return this.#isAdmitted(request, refusal);
+    return refusal.then((found) => this.#isAdmitted(request, found));
+  }
+
+  #isAdmitted(request: ReceivedRequest, refusal: Refusal): boolean {
+    if (request.inbox.isLost) return false;
+    if (refusal === undefined) return true;
+    this.stats.rejected += 1;
+    request.inbox.reject(request);
+    this.#logRejection(refusal);
+    return false;
+  }
+
   /** Starts it; the promise, if one is needed, resolves when it is settled. */
   serve(request: ReceivedRequest): void | Promise<void> {
-    if (request.inbox.isLost || !this.#isAnswerable(request)) return;
+    if (request.inbox.isLost) return;
     if (request.expired) {
       this.#expire(request);
       return;
@@ -133,13 +160,8 @@ export class Dispatcher<Request, Response> {
     else again.inbox.drop(again);
   }
 
-  /** What cost its server the connection may have been the reply. */
-  async serveSuspect(request: ReceivedRequest): Promise<void> {
-    if (await this.#isHeard(request)) await this.serve(request);
-  }
-
   /** Answers a request that took its server with it too often. */
-  async giveUp(request: ReceivedRequest): Promise<void> {
+  giveUp(request: ReceivedRequest): void {
     const { maxAttempts, queue } = this.#options;
     this.stats.givenUp += 1;
     const level = this.#givenUpLog.passes() ? "error" : "debug";
@@ -153,32 +175,13 @@ export class Dispatcher<Request, Response> {
         correlationId: request.message.properties.correlationId,
       },
     );
-    if (!await this.#isHeard(request)) return;
     const text = `the request was given up: its server died ${maxAttempts} times in a row`;
     this.#replyError(request, new RpcError("internal", text));
-  }
-
-  /** Whether the reply has somewhere to go; if it hasn't, the request is rejected. */
-  async #isHeard(request: ReceivedRequest): Promise<boolean> {
-    if (!this.#isAnswerable(request)) return false;
-    if (!request.replyTo.startsWith(DIRECT_REPLY_TO)) return true;
-    const isGone = await request.isCallerGone();
-    if (isGone) this.#abandon(request);
-    return !isGone && !request.inbox.isLost;
   }
 
   #abandon(request: ReceivedRequest): void {
     this.stats.abandoned += 1;
     request.inbox.reject(request);
-  }
-
-  #isAnswerable(request: ReceivedRequest): boolean {
-    const reason = unanswerable(request, this.#ownQueues, this.#isAllowed);
-    if (reason === undefined) return true;
-    this.stats.rejected += 1;
-    request.inbox.reject(request);
-    this.#logRejection(reason);
-    return false;
   }
 
   readonly #isAllowed = (replyTo: string): boolean => {
@@ -196,6 +199,17 @@ export class Dispatcher<Request, Response> {
     logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
       reason,
       rejected,
+    });
+  }
+
+  /** Counts a reply that came back: its queue does not exist. */
+  countReturned(replyTo: string): void {
+    this.stats.unroutable += 1;
+    if (!this.#returnLog.passes()) return;
+    const { unroutable } = this.stats;
+    logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {
+      replyTo,
+      unroutable,
     });
   }
 

@@ -7,6 +7,7 @@
 import { getLogger } from "@logtape/logtape";
 import { Acknowledger } from "../amqp/acknowledger.ts";
 import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../amqp/transport.ts";
+import { DIRECT_REPLY_TO } from "../protocol.ts";
 import type { LostRequests } from "./lost_requests.ts";
 import type { ReplyProbe } from "./reply_probe.ts";
 import { ReceivedRequest, type RequestInbox } from "./request.ts";
@@ -101,7 +102,7 @@ export class Inbox implements RequestInbox {
 
   /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
   async isCallerGone(request: ReceivedRequest): Promise<boolean> {
-    return await this.#probe.check(this.transport.broker, request.replyTo) === false;
+    return await this.#probe.isGone(this.transport.broker, request.replyTo);
   }
 
   readonly #releaseHeld = (): void => {
@@ -139,7 +140,9 @@ export class Inbox implements RequestInbox {
       return;
     }
     const { replyTo } = request;
-    this.transport.publish(this.channel, replyTo, body, properties)
+    // Brokers differ on what mandatory means for a direct address.
+    const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
+    this.transport.publish(this.channel, replyTo, body, properties, mandatory)
       .catch((error) =>
         logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) })
       );

@@ -16,6 +16,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { Inbox } from "./inbox.ts";
 import { LostRequests } from "./lost_requests.ts";
 import { ensureReplyPermission } from "./reply_permission.ts";
+import { ReplyGuard } from "./reply_guard.ts";
 import { ReplyProbe } from "./reply_probe.ts";
 import type { ReceivedRequest } from "./request.ts";
 import {
@@ -59,6 +60,9 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #options: ResolvedServerOptions;
   readonly #work = new WorkQueue();
   readonly #probe: ReplyProbe;
+  /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
+  readonly #guardProbe: ReplyProbe;
+  readonly #guard: ReplyGuard;
   readonly #closed = Promise.withResolvers<void>();
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
   readonly #inboxes = new Set<Inbox>();
@@ -66,7 +70,8 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #losses: LostRequests;
   readonly #lane: SuspectLane | undefined;
   readonly #ending = new AbortController();
-  #repliesEnsured = false;
+  /** Where replies were seen to be permitted. */
+  #repliesEnsuredOn: Transport | undefined;
   #laneTransport: Transport | undefined;
   #queueType: QueueType;
   #connection: Connection | undefined;
@@ -89,7 +94,13 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     options: RpcServerOptions = {},
   ) {
     this.#options = resolveServerOptions(options);
-    this.#dispatcher = new Dispatcher(codec, handler, this.#options);
+    this.#guardProbe = new ReplyProbe(this.#options);
+    this.#guard = new ReplyGuard({
+      look: (broker, address) => this.#guardProbe.look(broker, address),
+      prefetch: this.#options.prefetch,
+    });
+    const checkReplyTo = (replyTo: string) => this.#guard.check(replyTo);
+    this.#dispatcher = new Dispatcher(codec, handler, this.#options, checkReplyTo);
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
     this.#probe = new ReplyProbe(this.#options);
@@ -191,12 +202,15 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  /** Once: if that changes later, a reply costs its channel, and the log says why. */
-  async #ensureReplies({ broker }: Transport): Promise<void> {
-    if (this.#repliesEnsured) return;
-    const { connectTimeoutMs } = this.#options;
-    await ensureReplyPermission(broker, this.#options, connectTimeoutMs, this.#ending.signal);
-    this.#repliesEnsured = true;
+  /** Once for a connection: if that changes later, a reply costs its channel, and the log says why. */
+  async #ensureReplies(transport: Transport): Promise<void> {
+    if (this.#repliesEnsuredOn === transport) return;
+    const { broker } = transport;
+    const timeoutMs = this.#options.connectTimeoutMs / 3; // The rest is the other steps'.
+    const { signal } = this.#ending;
+    const address = await ensureReplyPermission(broker, this.#options, timeoutMs, signal);
+    this.#guard.startOn(broker, address);
+    this.#repliesEnsuredOn = transport;
   }
 
   async #ensureQueue(transport: Transport): Promise<void> {
@@ -225,9 +239,10 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       maxAttempts,
       losses: this.#losses,
       openInbox: (transport, onSettled) => this.#openInbox(transport, onSettled),
-      serve: (request) => this.#work.push(() => this.#dispatcher.serveSuspect(request)),
+      admit: (request, begin) => this.#admit(request, begin),
+      serve: (request) => this.#work.push(() => this.#dispatcher.serve(request)),
       alone: (task) => this.#work.alone(task),
-      serveAlone: (request) => this.#dispatcher.serveSuspect(request),
+      serveAlone: async (request) => await this.#dispatcher.serve(request),
       giveUp: (request) => this.#dispatcher.giveUp(request),
     });
   }
@@ -243,6 +258,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       }
       this.#onSettled();
     });
+    channel.onReturn = ({ routingKey }) => this.#dispatcher.countReturned(routingKey);
     this.#inboxes.add(inbox);
     return inbox;
   }
@@ -255,14 +271,20 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   #onRequest(inbox: Inbox, message: AMQPMessage): void {
     this.#dispatcher.stats.requests += 1;
-    this.#begin(inbox.take(message));
+    const request = inbox.take(message);
+    this.#admit(request, () => this.#begin(request));
+  }
+
+  /** Begins what can be answered; its reply address may have to be looked at first. */
+  #admit(request: ReceivedRequest, begin: () => void): void {
+    const isAdmitted = this.#dispatcher.admit(request);
+    if (isAdmitted === true) begin();
+    else if (isAdmitted !== false) isAdmitted.then((canBegin) => canBegin && begin());
   }
 
   #begin(request: ReceivedRequest): void {
-    if (!request.redelivered) {
+    if (!request.redelivered || this.#lane === undefined || this.#losses.has(request)) {
       this.#work.push(() => this.#dispatcher.serve(request));
-    } else if (this.#lane === undefined || this.#losses.has(request)) {
-      this.#work.push(() => this.#dispatcher.serveSuspect(request));
     } else {
       this.#lane.add(request); // It was in the hands of a server that died, or lost its connection.
     }
@@ -276,7 +298,12 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     await within(CANCEL_TIMEOUT_MS, this.#cancelConsumers());
     await within(end - performance.now(), this.#answered());
     const unanswered = this.pending;
-    await Promise.all([this.#connection?.close(), this.#probe.close()]);
+    this.#guard.close();
+    await Promise.all([
+      this.#connection?.close(),
+      this.#probe.close(),
+      this.#guardProbe.close(),
+    ]);
     this.#isClosed = true;
     this.#closed.resolve();
     return unanswered;

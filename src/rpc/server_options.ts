@@ -128,6 +128,8 @@ export interface RpcServerStats {
   givenUp: number;
   /** Requests that were under way already: acknowledged, for one reply is enough. */
   duplicates: number;
+  /** Replies, responses and errors, that came back because their queue does not exist. */
+  unroutable: number;
 }
 
 /** {@linkcode RpcServerOptions}, checked and complete. */

@@ -62,6 +62,8 @@ export interface SuspectLaneOptions {
   readonly losses: LostRequests;
   /** Opens a channel. */
   readonly openInbox: StartRecordsOptions["openInbox"];
+  /** Calls `begin` for a request that can be answered, and rejects any other. */
+  readonly admit: (request: ReceivedRequest, begin: () => void) => void;
   /** Serves a request among others. */
   readonly serve: (request: ReceivedRequest) => void;
   /** Runs a task when nothing else is under way. */
@@ -69,7 +71,7 @@ export interface SuspectLaneOptions {
   /** Serves a request to its end. */
   readonly serveAlone: (request: ReceivedRequest) => Promise<void>;
   /** Answers a request that is given up. */
-  readonly giveUp: (request: ReceivedRequest) => Promise<void>;
+  readonly giveUp: (request: ReceivedRequest) => void;
 }
 
 /** A request that was delivered before. */
@@ -199,7 +201,7 @@ export class SuspectLane {
     const { request } = suspect;
     this.#begin(suspect, record);
     // The first start, among others, is not on record.
-    if (1 + lostStarts(suspect, record) >= maxAttempts) await giveUp(request);
+    if (1 + lostStarts(suspect, record) >= maxAttempts) giveUp(request);
     else await serveAlone(request);
   }
 
@@ -241,12 +243,14 @@ export class SuspectLane {
     this.#moved += 1;
     const request = inbox.take(message);
     request.settled.then(() => this.#moved -= 1);
-    if (this.#options.losses.has(request)) {
-      this.#options.serve(request);
-    } else {
-      const earlierStarts = attemptsOf(message) + (message.redelivered ? 1 : 0);
-      this.#add({ request, earlierStarts, wasMoved: true });
-    }
+    this.#options.admit(request, () => {
+      if (this.#options.losses.has(request)) {
+        this.#options.serve(request);
+      } else {
+        const earlierStarts = attemptsOf(message) + (message.redelivered ? 1 : 0);
+        this.#add({ request, earlierStarts, wasMoved: true });
+      }
+    });
     return true;
   }
 }

@@ -12,6 +12,7 @@ import { FibonacciClient } from "../../src/fibonacci/client.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import type { HandlerContext, RpcHandler, RpcServerOptions } from "../../src/rpc/server_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { addressOf, goneAddress, partsOf } from "../support/direct_address.ts";
 import { CollectedLog } from "../support/log.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
@@ -215,12 +216,40 @@ Deno.test("HandlerContext.isCallerGone: true for a queue that is gone, false for
   const { queue, server } = running;
   await peer.send(queue, "1"); // The peer's own exclusive queue.
   await peer.send(queue, "2", { replyTo: uniqueQueue("gone") });
-  await peer.send(queue, "3", { replyTo: "amq.rabbitmq.reply-to.AAAA.AAAA" });
+  await peer.send(queue, "3", { replyTo: await goneAddress(broker.url) });
   await using client = new FibonacciClient({ url: broker.url, queue });
   assertEquals(await client.call("4"), "4"); // Direct reply-to.
   assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "1");
   await waitFor(() => server.stats.abandoned === 2, { what: "two abandoned requests" });
   assertEquals(gone, { 1: false, 2: true, 3: true, 4: false });
+});
+
+Deno.test("HandlerContext.isCallerGone: a look that is never answered keeps no other call waiting", async () => {
+  await using running = await startServer(async (n, context) => {
+    await context.isCallerGone();
+    return String(n);
+  });
+  const { queue, server } = running;
+  await using peer = await RawChannel.open(broker.url);
+  // RabbitMQ 3.10 and 4.0 ask the process of the address: the node's first, which is no channel.
+  const parts = partsOf(await goneAddress(broker.url));
+  const replyTo = addressOf({ ...parts, id: 0, serial: 0 });
+  for (let request = 0; request < 40; request++) await peer.send(queue, "1", { replyTo });
+  await using client = new FibonacciClient({ url: broker.url, queue, timeoutMs: 10_000 });
+  assertEquals(await client.call("2"), "2");
+  await waitFor(() => server.pending === 0, { what: "all to be answered", timeoutMs: 10_000 });
+});
+
+Deno.test("RpcServer: a reply whose queue does not exist is counted", async () => {
+  await using running = await startServer((n) => String(n));
+  const { queue, server } = running;
+  await using peer = await RawChannel.open(broker.url);
+  for (const n of [1, 2]) await peer.send(queue, `${n}`, { replyTo: uniqueQueue("missing") });
+  await peer.send(queue, "3");
+  await peer.send(queue, "4", { replyTo: await goneAddress(broker.url) }); // Brokers differ.
+  await peer.waitForReplies(1);
+  await waitFor(() => server.stats.responses === 4, { what: "all responses" });
+  await waitFor(() => server.stats.unroutable === 2, { what: "two of them to come back" });
 });
 
 Deno.test("RpcServer.close: finishes and answers what it has, leaves the rest", async () => {
