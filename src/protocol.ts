@@ -184,17 +184,22 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 
 const QUOTED_CHARS = 60;
 
-/**
- * `text` in JSON's quotes, shortened, for a message that names a value. What
- * `JSON.stringify` leaves as it is and a terminal or a log could act on is
- * escaped too: control and format characters, line separators.
- */
+/** `text` in JSON's quotes, shortened, for a message that names a value: {@linkcode printable}. */
 export function quote(text: string): string {
-  const json = JSON.stringify(text.slice(0, QUOTED_CHARS)).replace(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
+  const json = printable(JSON.stringify(text.slice(0, QUOTED_CHARS)));
+  return text.length <= QUOTED_CHARS ? json : `${json}... (${text.length} characters)`;
+}
+
+/**
+ * One line of `text`: what a terminal or a log could act on, or nobody can see,
+ * is escaped as in JSON. That is control and format characters, line
+ * separators, and every blank but the space. It leaves valid JSON valid.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    /(?! )[\p{C}\p{Z}]/gu,
     (character) => Array.from(character.split(""), escape).join(""),
   );
-  return text.length <= QUOTED_CHARS ? json : `${json}... (${text.length} characters)`;
 }
 
 function escape(codeUnit: string): string {

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import type { Writable } from "node:stream";
 
 /** The signals that end a command. */
-export type EndSignal = "SIGINT" | "SIGTERM";
+export type EndSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
 
 /** What a process gives to a command; tests give something else. */
 export interface Environment {
@@ -18,12 +17,23 @@ export interface Environment {
   readonly identity: string;
   /** Where `-` reads from. */
   readonly stdin: AsyncIterable<Uint8Array>;
-  /** Writes results, and nothing else; one write after the other. */
+  /** Writes results, and nothing else: whole lines, one write after the other. */
   writeStdout(bytes: Uint8Array): Promise<void>;
   /** Everything else. */
-  readonly stderr: Writable & { readonly isTTY?: boolean };
-  /** Calls `listener` for every signal from now on. */
-  onSignal(listener: (signal: EndSignal) => void): void;
+  readonly stderr: {
+    /** Writes whole lines, or drops them where nobody reads; it neither waits nor throws. */
+    write(lines: string): void;
+    /** Makes the line that takes the place of dropped ones. */
+    describeLost?: (count: number) => string;
+    readonly isTTY?: boolean;
+  };
+  /**
+   * From now on `listener` is called for every signal, with its time in
+   * milliseconds, instead of any before it.
+   */
+  onSignal(listener: (signal: EndSignal, at: number) => void): void;
+  /** Calls `listener` with what the runtime or a library prints about itself, instead of printing it. */
+  onWarning(listener: (text: string) => void): void;
   /** Ends the process at once. */
   exit(code: number): void;
 }

@@ -31,6 +31,8 @@ export const EXIT_BY_ERROR: Readonly<Record<RpcErrorCode, number>> = {
 
 /** 128 and the signal's number, as a shell reports it. */
 export const EXIT_BY_SIGNAL: Readonly<Record<EndSignal, number>> = {
+  SIGHUP: 129,
   SIGINT: 130,
+  SIGQUIT: 131,
   SIGTERM: 143,
 };

@@ -10,8 +10,10 @@ export interface InOrderOptions<Input, Result> {
   readonly inputs: AsyncIterable<readonly Input[]>;
   /** How many tasks run at once. */
   readonly maxInFlight: number;
-  /** Starts no more once it aborts. */
+  /** Starts nothing more once it aborts, and waits for nothing. */
   readonly signal: AbortSignal;
+  /** Takes no more inputs once it aborts; the tasks for those that have come by then are run. */
+  readonly enough?: AbortSignal;
   /** The task; it must not reject. */
   readonly run: (input: Input) => Promise<Result>;
   /** Gets each result in its turn. */
@@ -27,13 +29,19 @@ const MAX_WAITING = 64;
 export async function inOrder<Input, Result>(
   options: InOrderOptions<Input, Result>,
 ): Promise<void> {
-  const { inputs, maxInFlight, signal, run, emit, ready } = options;
+  const { inputs, maxInFlight, signal, enough, run, emit, ready } = options;
   /** By input number; a result waits here for the ones before it. */
   const finished = new Map<number, Result>();
   let started = 0;
   let ended = 0;
   let emitted = 0;
   let wake = () => {};
+  // One promise at a time, which is kept by nothing that lives longer: a race
+  // against one that lives as long as the inputs would leave something for each.
+  const woken = () => new Promise<void>((resolve) => wake = resolve);
+  const onAbort = () => wake();
+  signal.addEventListener("abort", onAbort);
+  enough?.addEventListener("abort", onAbort);
   const full = () =>
     started - ended >= maxInFlight ||
     started - emitted >= maxInFlight * MAX_WAITING;
@@ -52,24 +60,44 @@ export async function inOrder<Input, Result>(
     }
     wake();
   };
-  const aborted = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
-  const woken = () => Promise.race([aborted, new Promise<void>((resolve) => wake = resolve)]);
 
-  const iterator = inputs[Symbol.asyncIterator]();
-  while (!signal.aborted) {
-    const batch = await Promise.race([aborted, iterator.next()]);
-    if (batch === undefined || batch.done) break;
-    for (const input of batch.value) {
+  const runAll = async (batch: readonly Input[]) => {
+    for (const input of batch) {
       while (full() && !signal.aborted) await woken();
-      const pause = ready();
-      if (pause !== undefined) await Promise.race([aborted, pause]);
-      if (signal.aborted) break;
+      for (let pause; !signal.aborted && (pause = ready()) !== undefined;) {
+        pause.then(() => wake());
+        await woken();
+      }
+      if (signal.aborted) return;
       const number = started++;
       run(input).then((result) => onEnd(number, result));
     }
+  };
+
+  const iterator = inputs[Symbol.asyncIterator]();
+  const pull = () => {
+    const next = { isThere: false, result: iterator.next() };
+    const onSettled = () => {
+      next.isThere = true;
+      wake();
+    };
+    next.result.then(onSettled, onSettled); // It may fail when nobody waits any more.
+    return next;
+  };
+  try {
+    for (let next = pull(); !signal.aborted;) {
+      while (!next.isThere && !signal.aborted && !enough?.aborted) await woken();
+      if (!next.isThere) break;
+      const { value, done } = await next.result;
+      if (done) break;
+      const isLast = enough?.aborted;
+      if (!isLast) next = pull(); // One batch ahead: what is there is known when it is enough.
+      await runAll(value);
+      if (isLast) break;
+    }
+    while (ended < started && !signal.aborted) await woken();
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    enough?.removeEventListener("abort", onAbort);
   }
-  while (ended < started && !signal.aborted) await woken();
 }

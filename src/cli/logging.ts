@@ -11,6 +11,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
+import { printable } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
 import { oneOf } from "./values.ts";
 
@@ -46,11 +47,23 @@ export function configureLogging(
   defaultLevel: LogLevel,
 ): void {
   const lowestLevel = options.quiet ? "error" : options.logLevel ?? defaultLevel;
-  let format: ((record: LogRecord) => string) | undefined;
-  const sink = (record: LogRecord) => {
-    const { stderr } = environment;
-    format ??= formatter(options.logFormat ?? (stderr.isTTY ? "text" : "json"));
-    stderr.write(format(record));
+  const { stderr } = environment;
+  let formatRecord: ((record: LogRecord) => string) | undefined;
+  const format = (record: LogRecord) => {
+    formatRecord ??= formatter(options.logFormat ?? (stderr.isTTY ? "text" : "json"));
+    return `${printable(formatRecord(record).trimEnd())}\n`;
+  };
+  const sink = (record: LogRecord) => stderr.write(format(record));
+  stderr.describeLost = (count) => {
+    const message = `${count} lines of this log were dropped: nobody read them`;
+    return format({
+      category: ["fibrpc", "log"],
+      level: "warning",
+      message: [message],
+      rawMessage: message,
+      timestamp: Date.now(),
+      properties: { count },
+    });
   };
   configureSync({
     reset: true,

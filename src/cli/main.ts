@@ -3,7 +3,8 @@
  *
  * @module
  */
+// First, since it listens for signals.
+import { end, thisProcess } from "./this_process.ts";
 import { run } from "./program.ts";
-import { thisProcess } from "./this_process.ts";
 
-thisProcess.exit(await run(thisProcess));
+await end(await run(thisProcess));

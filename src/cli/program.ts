@@ -10,6 +10,7 @@ import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { leanCommand } from "./lean_command.ts";
 import { refuseMisplacedUrls } from "./misplaced_url.ts";
+import { report } from "./report.ts";
 import { defineServe } from "./serve_command.ts";
 import { version } from "./version.ts";
 
@@ -18,7 +19,10 @@ const HELP = `
 Environment: FIBRPC_URL, AMQP_URL, FIBRPC_PASSWORD_FILE, FIBRPC_QUEUE, FIBRPC_TIMEOUT
 stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
 Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
-3 no broker or no access, 4 timed out, 5 no server, 130 and 143 on a signal.`;
+3 no broker or no access, 4 timed out, 5 no server, 129, 130, 131 and 143 on a signal.`;
+
+/** What commander says of a bad command line, which it quotes, and what was perhaps meant. */
+const USAGE_ERROR = /^(?:error: )?([^]*?)\n(\(Did you mean [^\n]*\n)?$/;
 
 /** One of the commands. */
 interface Entry {
@@ -50,7 +54,11 @@ export async function run(environment: Environment): Promise<number> {
       .configureOutput({
         writeOut: (text) => help += text,
         writeErr: (text) => void environment.stderr.write(text),
-        outputError: (text, write) => write(text.replace(/^error: /, "fibrpc: ")),
+        outputError(text, write) {
+          const [, message, suggestion = ""] = USAGE_ERROR.exec(text)!;
+          report(environment, message!);
+          write(suggestion);
+        },
       })
       .exitOverride()
       .showHelpAfterError('(see "fibrpc --help")');
@@ -71,10 +79,10 @@ export async function run(environment: Environment): Promise<number> {
       return error.exitCode === 0 ? await print(environment, help) : EXIT_USAGE;
     }
     if (error instanceof RpcError && error.code === "invalid_argument") {
-      environment.stderr.write(`fibrpc: ${error.message}\n`);
+      report(environment, error.message);
       return EXIT_USAGE;
     }
-    environment.stderr.write(`fibrpc: ${error instanceof Error ? error.stack : error}\n`);
+    report(environment, String(error instanceof Error ? error.stack : error));
     return EXIT_FAILURE;
   }
   return exitCode;
@@ -118,7 +126,7 @@ async function print(environment: Environment, text: string): Promise<number> {
   } catch (error) {
     const { code, message } = error as Error & { code?: unknown };
     if (code === "EPIPE") return EXIT_OK; // Its reader has what it wanted.
-    environment.stderr.write(`fibrpc: can't write the help: ${message}\n`);
+    report(environment, `can't write the help: ${message}`);
     return EXIT_FAILURE;
   }
 }

@@ -4,8 +4,10 @@
  *
  * @module
  */
-import type { RpcError } from "../errors.ts";
+import type { RpcError, RpcErrorCode } from "../errors.ts";
+import { printable } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
+import { report } from "./report.ts";
 
 /** `text`: a value per line. `json`: an object per line, also for a failure. */
 export type OutputFormat = "text" | "json";
@@ -17,6 +19,8 @@ export const OUTPUT_FORMATS: readonly OutputFormat[] = ["text", "json"];
 export interface CallOutcome {
   /** The number as it was given. */
   readonly text: string;
+  /** The line of standard input that it is from. */
+  readonly line?: number | undefined;
   /** From submission to result, in milliseconds. */
   readonly ms: number;
   /** The result, in decimal. */
@@ -26,6 +30,14 @@ export interface CallOutcome {
   /** Whether the number was refused before it was sent. */
   readonly refusedHere?: boolean;
 }
+
+/** Codes of failures that have nothing to do with the number. */
+const OF_EVERY_NUMBER: ReadonlySet<RpcErrorCode> = new Set([
+  "no_server",
+  "permission_denied",
+  "unauthenticated",
+  "unavailable",
+]);
 
 /** How many characters wait to be written before no more are taken: a pipe holds as many bytes. */
 const MAX_WAITING = 65_536;
@@ -41,8 +53,10 @@ export class ResultWriter {
   readonly #environment: Environment;
   readonly #format: OutputFormat;
   readonly #quiet: boolean;
-  /** One failure of the connection fails many calls: it is told once. */
-  readonly #told = new WeakSet<RpcError>();
+  /** One failure of the connection fails many calls: it is reported once. */
+  readonly #reported = new WeakSet<RpcError>();
+  /** How many calls found no server: the first one is reported, the others are counted. */
+  #noServer = 0;
   readonly #lines: string[] = [];
   /** How many characters are in `#lines` and on their way. */
   #waiting = 0;
@@ -69,7 +83,7 @@ export class ResultWriter {
     const { value, error } = outcome;
     if (this.#format === "json") this.#print(toJson(outcome));
     else if (value !== undefined) this.#print(value);
-    if (error !== undefined && this.#format === "text") this.#tell(error);
+    if (error !== undefined && this.#format === "text") this.#report(outcome, error);
   }
 
   /** Resolves when more can be printed; `undefined` if it can now. */
@@ -77,8 +91,15 @@ export class ResultWriter {
     return this.#waiting < MAX_WAITING ? undefined : this.#writing;
   }
 
-  /** Resolves when all that was printed was handed to the system, or can't be. */
-  async flush(): Promise<void> {
+  /** Resolves when all that was printed was handed to the system, or can't be; nothing comes after it. */
+  async end(): Promise<void> {
+    const others = this.#noServer - 1;
+    if (others > 0) {
+      report(
+        this.#environment,
+        `no_server: ${others} other call${others > 1 ? "s" : ""} failed likewise`,
+      );
+    }
     await this.#writing;
   }
 
@@ -110,19 +131,26 @@ export class ResultWriter {
     this.#close();
   }
 
-  #tell(error: RpcError): void {
-    if (this.#quiet || this.#told.has(error)) return;
-    this.#told.add(error);
-    this.#environment.stderr.write(`fibrpc: ${error.code}: ${error.message}\n`);
+  #report({ line }: CallOutcome, error: RpcError): void {
+    if (this.#quiet || this.#reported.has(error)) return;
+    this.#reported.add(error);
+    const { code, message } = error;
+    if (code === "no_server" && ++this.#noServer > 1) return;
+    const where = line === undefined || OF_EVERY_NUMBER.has(code)
+      ? ""
+      : `line ${line} of standard input: `;
+    report(this.#environment, `${code}: ${where}${message}`);
   }
 }
 
-function toJson({ text, value, error, ms }: CallOutcome): string {
+function toJson({ text, line, value, error, ms }: CallOutcome): string {
   const trimmed = text.trim();
   // A number literal with all its digits, where it is one: JSON sets no limit.
   const digits = /^\d+$/.test(trimmed) ? trimmed.replace(/^0+(?=\d)/, "") : JSON.stringify(text);
   const result = error === undefined
     ? `"value":"${value}"`
-    : `"error":${JSON.stringify({ code: error.code, message: error.message })}`;
-  return `{"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`;
+    : `${line === undefined ? "" : `"line":${line},`}"error":${
+      JSON.stringify({ code: error.code, message: error.message })
+    }`;
+  return printable(`{"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`);
 }

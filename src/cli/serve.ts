@@ -8,7 +8,8 @@ import { RpcError } from "../errors.ts";
 import { FibonacciServer, type FibonacciServerOptions } from "../fibonacci/server.ts";
 import { DEFAULT_QUEUE } from "../protocol.ts";
 import type { Environment } from "./environment.ts";
-import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK } from "./exit_codes.ts";
+import { EXIT_BY_ERROR, EXIT_FAILURE, EXIT_OK } from "./exit_codes.ts";
+import { onEndSignal } from "./signals.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 
@@ -29,12 +30,14 @@ export async function serve(
 ): Promise<number> {
   const { queue = DEFAULT_QUEUE } = options;
   const ended = Promise.withResolvers<number>();
+  let isEnding = false;
   const server = new FibonacciServer({
     ...options,
     onStateChange({ state, broker, reason }) {
       if (state === "connected") {
         logger.info("Awaiting RPC requests on {queue} at {broker}", { queue, broker });
-      } else if (state === "connecting" && exitOnDisconnect) {
+      } else if (state === "connecting" && exitOnDisconnect && !isEnding) {
+        isEnding = true;
         logger.error("no connection to {broker}, and not to try again: {reason}", {
           broker,
           reason,
@@ -43,15 +46,16 @@ export async function serve(
       }
     },
   });
-  environment.onSignal((signal) => {
-    if (server.state === "draining" || server.state === "closed") {
-      environment.exit(EXIT_BY_SIGNAL[signal]);
-      return;
-    }
+  onEndSignal(environment, (signal) => {
+    isEnding = true;
     const { pending } = server;
-    logger.info("{signal}: finishing {pending} requests, taking no more", { signal, pending });
+    logger.info("{signal}: draining: {pending} requests are being finished, no more are taken", {
+      signal,
+      pending,
+    });
     server.close().then((unanswered) => ended.resolve(unanswered === 0 ? EXIT_OK : EXIT_FAILURE));
   });
+  environment.onWarning((text) => logger.warn("{text}", { text }));
   try {
     await server.start();
   } catch (thrown) {

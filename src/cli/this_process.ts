@@ -7,14 +7,25 @@
 import { hostname } from "node:os";
 import process from "node:process";
 import type { EndSignal, Environment } from "./environment.ts";
-import { writeStdout } from "./stdout.ts";
+import { EXIT_BY_SIGNAL } from "./exit_codes.ts";
+import { StderrWriter } from "./stderr_writer.ts";
+import { readStdin } from "./stdin.ts";
+import { processInfo, writeTo } from "./stdout.ts";
 
 const { Deno } = globalThis as { Deno?: typeof globalThis.Deno };
 
-/** Windows has no SIGTERM that could be heard. */
-const END_SIGNALS: readonly EndSignal[] = Deno?.build.os === "windows"
-  ? ["SIGINT"]
-  : ["SIGINT", "SIGTERM"];
+/** Called for each signal; before a command listens, a signal ends the process. */
+let onSignal = (signal: EndSignal, _at: number): void => exit(EXIT_BY_SIGNAL[signal]);
+
+// At once, before anything else is loaded: the first process of a container
+// ignores every signal that it doesn't listen to.
+if ((Deno?.build.os ?? process.platform).startsWith("win")) listen("SIGINT");
+else {
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGTERM"] as const) listen(signal);
+  isHangupIgnored().then((isIgnored) => isIgnored || listen("SIGHUP"));
+}
+
+const stderr = new StderrWriter((bytes) => writeTo("stderr", bytes));
 
 /** See the module. */
 export const thisProcess: Environment = {
@@ -23,19 +34,40 @@ export const thisProcess: Environment = {
   get identity() {
     return Deno ? `${Deno.hostname()}:${Deno.pid}` : `${hostname()}:${process.pid}`;
   },
-  // Streams are opened when they are used: each takes a millisecond or two.
   get stdin() {
-    return process.stdin;
+    return readStdin();
   },
-  writeStdout,
-  get stderr() {
-    return process.stderr;
+  writeStdout: (bytes) => writeTo("stdout", bytes),
+  stderr: Object.defineProperty(stderr, "isTTY", {
+    get: () => Deno ? Deno.stderr.isTerminal() : process.stderr.isTTY,
+  }),
+  onSignal: (listener) => onSignal = listener,
+  onWarning(listener) {
+    process.removeAllListeners("warning"); // The runtime's own, which prints them.
+    process.on("warning", (warning) => listener(String(warning)));
   },
-  onSignal(listener) {
-    for (const signal of END_SIGNALS) {
-      if (Deno) Deno.addSignalListener(signal, () => listener(signal));
-      else process.on(signal, listener);
-    }
-  },
-  exit: (code) => Deno ? Deno.exit(code) : process.exit(code),
+  exit,
 };
+
+/** Ends the process when all that was written to standard error is there. */
+export async function end(code: number): Promise<void> {
+  await stderr.flush();
+  exit(code);
+}
+
+function exit(code: number): void {
+  if (Deno) Deno.exit(code);
+  else process.exit(code);
+}
+
+function listen(signal: EndSignal): void {
+  const listener = () => onSignal(signal, performance.now());
+  if (Deno) Deno.addSignalListener(signal, listener);
+  else process.on(signal, listener);
+}
+
+/** Whether the process was started with SIGHUP ignored, as `nohup` does; only Bun leaves that as it is and can see it. */
+async function isHangupIgnored(): Promise<boolean> {
+  const ignored = /^SigIgn:.*(.)$/m.exec(await processInfo("status"))?.[1] ?? "0";
+  return (Number.parseInt(ignored, 16) & 1) !== 0;
+}

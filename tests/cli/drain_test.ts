@@ -1,9 +1,11 @@
 /** How `fibrpc serve` ends on a signal. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { fibrpcCommand } from "../support/fibrpc_command.ts";
+import { spawn } from "../support/process.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
-import { CommandLine } from "./command_line.ts";
+import { CommandLine, READY } from "./command_line.ts";
 
 const broker = await sharedBroker();
 const fibrpc = new CommandLine(broker.url);
@@ -17,7 +19,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     await using peer = await RawChannel.open(broker.url);
     await peer.declare(queue);
     await peer.channel.confirmSelect(); // What is sent is in the queue.
-    const requests = 12;
+    const requests = 6;
     for (let i = 0; i < requests; i++) await peer.send(queue, `${SLOW}`);
     await using server = fibrpc
       .spawn(["serve", "--queue", queue, "--max-n", `${SLOW}`, "--prefetch", "2"]);
@@ -40,14 +42,22 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-Deno.test("drain: nothing in flight ends at once", async () => {
-  const queue = uniqueQueue("drain");
-  await using server = await fibrpc.serve(queue);
-  server.kill("SIGTERM");
-  assertEquals(await server.waitForExit(10_000), { code: 0, signal: null });
-});
+for (const signal of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const) {
+  Deno.test(`drain: ${signal} with nothing in flight ends at once`, async () => {
+    const queue = uniqueQueue("drain");
+    await using server = await fibrpc.serve(queue);
+    server.kill(signal);
+    assertEquals(await server.waitForExit(10_000), { code: 0, signal: null });
+    assertStringIncludes(server.stderr, `${signal}: draining: 0 requests`);
+  });
+}
 
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+for (
+  const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGQUIT", 131], [
+    "SIGTERM",
+    143,
+  ]] as const
+) {
   Deno.test(`drain: a second signal (${signal}) ends at once, exit code ${code}`, async () => {
     const queue = uniqueQueue("drain");
     await using peer = await RawChannel.open(broker.url);
@@ -58,12 +68,54 @@ for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     await using server = fibrpc.spawn(["serve", "--queue", queue, "--max-n", `${SLOW}`]);
     await waitFor(async () => (await peer.look(queue)).messages === 0, { what: "the delivery" });
     server.kill("SIGTERM");
-    await server.waitForStderr(/SIGTERM/);
-    server.kill(signal);
+    await server.waitForStderr(/SIGTERM: draining: \d+ requests are being finished/);
+    // In the first half second it is the same signal.
+    await waitFor(() => {
+      server.kill(signal);
+      return server.ended;
+    }, { what: "its end", intervalMs: 100 });
     assertEquals(await server.waitForExit(), { code, signal: null });
+    assertEquals(server.stderr.match(/draining/g)?.length, 1);
     const back = await waitFor(async () => (await peer.look(queue)).messages, {
       what: "the requests to be back in the queue",
     });
     assert(back > requests / 2, `only ${back} of ${requests}`);
   });
 }
+
+Deno.test("drain: its log says nothing of a lost broker, also with --exit-on-disconnect", async () => {
+  const queue = uniqueQueue("drain");
+  await using peer = await RawChannel.open(broker.url);
+  await peer.declare(queue);
+  await peer.send(queue, `${SLOW}`);
+  await using server = fibrpc
+    .spawn(["serve", "--queue", queue, "--max-n", `${SLOW}`, "--exit-on-disconnect"]);
+  await waitFor(async () => (await peer.look(queue)).messages === 0, { what: "the delivery" });
+  server.kill("SIGTERM");
+  assertEquals((await server.waitForExit()).code, 0);
+  await peer.waitForReplies(1);
+  const [, drain] = server.stderr.split(/^(?=.*SIGTERM: draining)/m);
+  const records = drain!.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(records.map(({ level }) => level), ["INFO", "INFO"], drain);
+  assertStringIncludes(records[1].message, "served 1 responses");
+});
+
+Deno.test("drain: a server whose SIGHUP is ignored, as by nohup, ignores it", async () => {
+  const { command, args } = fibrpcCommand();
+  const version = await fibrpc.run(["--version"]);
+  if (!version.stdout.includes("(bun")) return; // The others can't know.
+  const queue = uniqueQueue("drain");
+  await using peer = await RawChannel.open(broker.url);
+  await using server = spawn(
+    "sh",
+    ["-c", 'trap "" HUP; exec "$@"', "sh", command, ...args, "serve", "--queue", queue],
+    { env: { FIBRPC_URL: broker.url } },
+  );
+  await server.waitForStderr(READY);
+  server.kill("SIGHUP");
+  await peer.send(queue, "30");
+  await peer.waitForReplies(1);
+  server.kill("SIGTERM");
+  assertEquals(await server.waitForExit(), { code: 0, signal: null });
+  assert(!server.stderr.includes("SIGHUP"), server.stderr);
+});

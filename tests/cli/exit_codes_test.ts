@@ -212,7 +212,12 @@ Deno.test("exit code 5: --require-server, and nobody consumes the queue", async 
   assertEquals((await peer.look(queue)).messages, 0);
 });
 
-for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+for (
+  const [signal, code] of [["SIGHUP", 129], ["SIGINT", 130], ["SIGQUIT", 131], [
+    "SIGTERM",
+    143,
+  ]] as const
+) {
   Deno.test(`exit code ${code}: ${signal} while calls wait, with no word`, async () => {
     await using peer = await RawChannel.open(broker.url);
     const queue = uniqueQueue("exit");

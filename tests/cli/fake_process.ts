@@ -12,10 +12,12 @@ export class FakeProcess implements Environment {
   readonly env: Record<string, string> = {};
   readonly identity = "host:1";
   readonly stdin = new PassThrough();
-  readonly stderr = new PassThrough({ encoding: "utf8" });
+  readonly stderr: PassThrough & Environment["stderr"] = new PassThrough({ encoding: "utf8" });
   readonly exits: number[] = [];
+  /** Is called with what the runtime prints about itself. */
+  warn: (text: string) => void = () => {};
   readonly args: readonly string[];
-  #listener: (signal: EndSignal) => void = () => {};
+  #listener: (signal: EndSignal, at: number) => void = () => {};
   #stdout = "";
 
   constructor(...args: string[]) {
@@ -27,16 +29,21 @@ export class FakeProcess implements Environment {
     return Promise.resolve();
   }
 
-  onSignal(listener: (signal: EndSignal) => void): void {
+  onSignal(listener: (signal: EndSignal, at: number) => void): void {
     this.#listener = listener;
+  }
+
+  onWarning(listener: (text: string) => void): void {
+    this.warn = listener;
   }
 
   exit(code: number): void {
     this.exits.push(code);
   }
 
-  signal(signal: EndSignal): void {
-    this.#listener(signal);
+  /** Sends it a signal, at a time in milliseconds. */
+  signal(signal: EndSignal, at = performance.now()): void {
+    this.#listener(signal, at);
   }
 
   /** Runs to the end; gives the exit code and what was written. */

@@ -1,6 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { inOrder, type InOrderOptions } from "../../src/cli/in_order.ts";
+import { run as runProgram } from "../support/process.ts";
 
 async function* batches<T>(...all: T[][]): AsyncGenerator<T[]> {
   yield* all;
@@ -140,4 +141,85 @@ Deno.test("inOrder(): an abort beforehand starts nothing", async () => {
   const count = () => Promise.resolve(++started);
   await run({ inputs: batches([1, 2]), signal: AbortSignal.abort(), run: count });
   assertEquals(started, 0);
+});
+
+Deno.test("inOrder(): enough: the batch at hand is run, no other is waited for", async () => {
+  for (const at of ["before", "during"]) {
+    const enough = new AbortController();
+    const emitted = await run({
+      inputs: async function* () {
+        yield [1, 2, 3];
+        await NEVER;
+      }(),
+      maxInFlight: 1,
+      enough: enough.signal,
+      run: (n) => {
+        if (n === 1 && at === "before") enough.abort();
+        if (n === 3 && at === "during") setTimeout(() => enough.abort());
+        return Promise.resolve(n);
+      },
+    });
+    assertEquals(emitted, [1, 2, 3]);
+  }
+});
+
+Deno.test("inOrder(): passes on what its inputs throw", async () => {
+  const inputs = async function* (): AsyncGenerator<number[]> {
+    yield [1];
+    throw new Error("unreadable");
+  }();
+  assertEquals((await assertRejects(() => run({ inputs }), Error)).message, "unreadable");
+});
+
+Deno.test("inOrder(): keeps nothing of the numbers that are done", async () => {
+  // Some 200 bytes for each would be twice what the heap may take.
+  const program = `
+    import { inOrder } from "${new URL("../../src/cli/in_order.ts", import.meta.url)}";
+    async function* inputs() {
+      for (let i = 0; i < 400; i++) yield Array(1_000).fill(i);
+    }
+    let emitted = 0;
+    let asked = 0;
+    await inOrder({
+      inputs: inputs(),
+      maxInFlight: 1,
+      signal: new AbortController().signal,
+      enough: new AbortController().signal,
+      ready: () => asked++ % 2 ? undefined : Promise.resolve(),
+      run: (n) => Promise.resolve(n),
+      emit: () => emitted++,
+    });
+    console.log(emitted);`;
+  const folder = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
+  try {
+    await Deno.writeTextFile(`${folder}/program.ts`, program);
+    const args = ["run", "--no-check", "--quiet", "--v8-flags=--max-old-space-size=40"];
+    const { code, stdout, stderr } = await runProgram(Deno.execPath(), [
+      ...args,
+      `${folder}/program.ts`,
+    ]);
+    assertEquals({ code, stdout }, { code: 0, stdout: "400000\n" }, stderr);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("inOrder(): enough: a batch that has come already is run too, the last one", async () => {
+  const enough = new AbortController();
+  let pulled = 0;
+  const emitted = await run({
+    inputs: async function* () {
+      for (;;) yield [++pulled];
+    }(),
+    enough: enough.signal,
+    run: async (n) => {
+      await new Promise((resolve) => setTimeout(resolve));
+      if (n === 1) enough.abort();
+      return n;
+    },
+    maxInFlight: 1,
+  });
+  // 2 was taken before, 3 had come.
+  assertEquals(emitted, [1, 2, 3]);
+  assertEquals(pulled, 3);
 });

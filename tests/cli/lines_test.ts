@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { readLines } from "../../src/cli/lines.ts";
 
@@ -8,7 +8,7 @@ async function* stream(chunks: Iterable<Uint8Array>): AsyncGenerator<Uint8Array>
 
 async function linesOf(chunks: Iterable<Uint8Array>): Promise<string[]> {
   const lines: string[] = [];
-  for await (const batch of readLines(stream(chunks))) lines.push(...batch);
+  for await (const batch of readLines(stream(chunks))) lines.push(...batch.map(({ text }) => text));
   return lines;
 }
 
@@ -30,8 +30,45 @@ Deno.test("readLines(): where the stream is cut makes no difference", async () =
   }));
 });
 
-Deno.test("readLines(): a byte order mark at the start is left out", async () => {
-  assertEquals(await linesOf([new Uint8Array([0xef, 0xbb, 0xbf, 0x33, 0x0a])]), ["3"]);
+const CONTENTS: [string, string, [number, string][]][] = [
+  ["a byte order mark at the start is left out", "\uFEFF3\n", [[1, "3"]]],
+  ["so is that of a file joined to another", "3\n\uFEFF4\r\n", [[1, "3"], [2, "4"]]],
+  ["not one within a line", "3\uFEFF4", [[1, "3\uFEFF4"]]],
+  ["a line of a mark alone is blank", "\uFEFF\n4", [[2, "4"]]],
+  ["blank lines count", "\n \n\t\r\n\n3\n\n4\n\n", [[5, "3"], [7, "4"]]],
+  ["a carriage return alone ends no line", "3\r4\r\n5", [[1, "3\r4"], [2, "5"]]],
+  ["of two carriage returns one is left", "3\r\r\n", [[1, "3\r"]]],
+  ["a zero byte is part of its line", "3\0\n", [[1, "3\0"]]],
+];
+
+for (const [what, text, expected] of CONTENTS) {
+  Deno.test(`readLines(): ${what}`, async () => {
+    const bytes = new TextEncoder().encode(text);
+    for (const chunks of [[bytes], cut(bytes, bytes.keys().toArray())]) {
+      const lines: [number, string][] = [];
+      for await (const batch of readLines(stream(chunks))) {
+        for (const { number, text } of batch) lines.push([number, text]);
+      }
+      assertEquals(lines, expected);
+    }
+  });
+}
+
+Deno.test("readLines(): an input that ends within a character is not cut to a number", async () => {
+  assertEquals(await linesOf([new Uint8Array([0x33, 0xe2, 0x82])]), ["3\uFFFD"]);
+});
+
+Deno.test("readLines(): a line that never ends is refused, by its number", async () => {
+  let chunks = 0;
+  const input = async function* () {
+    yield new TextEncoder().encode("1\n");
+    for (;; chunks++) yield new Uint8Array(65_536);
+  }();
+  const lines = readLines(input);
+  assertEquals((await lines.next()).value, [{ number: 1, text: "1" }]);
+  const { message } = await assertRejects(() => lines.next(), Error);
+  assertEquals(message, "line 2 is longer than 8388608 characters");
+  assert(chunks <= 129, `${chunks} chunks`);
 });
 
 Deno.test("readLines(): gives lines as soon as they have ended", async () => {
@@ -40,9 +77,9 @@ Deno.test("readLines(): gives lines as soon as they have ended", async () => {
     yield new TextEncoder().encode("1\n2\n3");
     await promise;
   }());
-  assertEquals((await lines.next()).value, ["1", "2"]);
+  assertEquals((await lines.next()).value, [{ number: 1, text: "1" }, { number: 2, text: "2" }]);
   resolve();
-  assertEquals((await lines.next()).value, ["3"]);
+  assertEquals((await lines.next()).value, [{ number: 3, text: "3" }]);
   assertEquals((await lines.next()).done, true);
 });
 

@@ -125,12 +125,100 @@ Deno.test("program: a signal ends a call; a second one ends the process at once"
   const process = new FakeProcess("call", "1", "-", "--queue", queue);
   const outcome = process.run();
   await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
-  process.signal("SIGINT");
+  process.signal("SIGINT", 1_000);
+  process.signal("SIGTERM", 1_499);
   assertEquals(process.exits, []);
-  process.signal("SIGTERM");
+  process.signal("SIGTERM", 1_500);
   assertEquals(process.exits, [143]);
-  const { stdout, stderr } = await outcome;
+  const { code, stdout, stderr } = await outcome;
+  assertEquals(code, 130);
   assertEquals({ stdout, stderr }, { stdout: "", stderr: "" });
+});
+
+Deno.test("program: results that were there before the input broke off are printed", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("program");
+  const process = new FakeProcess("call", "1", "-", "3", "--queue", queue);
+  await peer.serve(queue, (request) => {
+    if (request === "2") process.stdin.destroy(new Error("input/output error"));
+    return { body: `${request}0` };
+  });
+  process.stdin.on("error", () => {}).write("2\nx\n");
+  const { code, stdout, stderr } = await process.run();
+  assertEquals({ code, stdout }, { code: 2, stdout: "10\n20\n30\n" });
+  assertMatch(stderr, /^fibrpc: .*line 2 of .*"x".*\nfibrpc: .*input\/output error\n$/);
+});
+
+Deno.test("program: what nobody expected is a failure, with its stack on one line", async () => {
+  const process = new FakeProcess("call", "30");
+  Object.defineProperty(process.env, "FIBRPC_QUEUE", {
+    get: () => {
+      throw new TypeError("a\nb");
+    },
+  });
+  const { code, stdout, stderr } = await process.run();
+  assertEquals({ code, stdout }, { code: 1, stdout: "" });
+  assertMatch(stderr, /^fibrpc: TypeError: a.* {4}at .*\n$/);
+});
+
+Deno.test("program: what is quoted of a command line does nothing to a terminal", async () => {
+  const unsafe = "x\n\x1b[31m\u202e";
+  const escaped = "x\\u000a\\u001b[31m\\u202e";
+  for (
+    const args of [
+      [unsafe],
+      ["call", "30", `--${unsafe}`],
+      ["call", unsafe],
+      ["call", "30", "--timeout", unsafe],
+      ["call", "30", `--output=${unsafe}`],
+      ["call", "30", "--url", unsafe],
+    ]
+  ) {
+    const { code, stderr } = await new FakeProcess(...args).run();
+    assertEquals([code, /^[\n -~]*$/.test(stderr)], [2, true], JSON.stringify(stderr));
+    for (const line of stderr.trimEnd().split("\n")) assertMatch(line, /^(fibrpc: |\(see )/);
+    if (!args.includes("--url")) {
+      assert(stderr.replaceAll("\\n", "\\u000a").includes(escaped), stderr);
+    }
+  }
+});
+
+for (const format of ["text", "json"]) {
+  Deno.test(`program: a log in ${format} has a line for each record, whatever it holds`, async () => {
+    const process = new FakeProcess("serve", "--log-format", format);
+    process.env.FIBRPC_QUEUE = `queue-\x1b[31m\u009b1m\u202e\u00a0-${uniqueQueue()}`;
+    const outcome = process.run();
+    let log = "";
+    process.stderr.on("data", (text) => log += text);
+    await waitFor(() => log.includes("Awaiting"), { what: "the server" });
+    process.warn("Warning: a\nb");
+    process.signal("SIGTERM");
+    assertEquals((await outcome).code, 0);
+    assertEquals(/^[\n -~]*$/.test(log), true, JSON.stringify(log));
+    const [warning, ...others] = log.split("\n").filter((line) => line.includes("Warning: a"));
+    assertEquals(others, []);
+    assertMatch(warning!, /Warning: a\\nb/);
+    assertMatch(log, /queue-\\(u00|x)1b\[31m\\(u00|x)9b1m\\u202e\\u00a0-/);
+  });
+}
+
+Deno.test("program: what the runtime warns of is a record in JSON too; so are dropped lines", async () => {
+  const process = new FakeProcess("serve", "--queue", uniqueQueue("program"));
+  const outcome = process.run();
+  let log = "";
+  process.stderr.on("data", (text) => log += text);
+  await waitFor(() => log.includes("Awaiting"), { what: "the server" });
+  process.warn("TimeoutOverflowWarning: too long\nto say");
+  process.stderr.write(process.stderr.describeLost!(7));
+  process.signal("SIGTERM");
+  await outcome;
+  const records = log.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const warnings = records.filter(({ level }) => level === "WARN");
+  assertEquals(warnings.map(({ message }) => message), [
+    "TimeoutOverflowWarning: too long\nto say",
+    "7 lines of this log were dropped: nobody read them",
+  ]);
+  assertEquals(warnings[1].count, 7);
 });
 
 Deno.test("program: a standard input that can't be read is told, exit code 2", async () => {
@@ -147,8 +235,10 @@ Deno.test("program: serves, and its second signal ends the process at once", asy
   let log = "";
   process.stderr.on("data", (text) => log += text);
   await waitFor(() => log.includes("Awaiting RPC requests"), { what: "the server" });
-  process.signal("SIGTERM");
-  process.signal("SIGINT");
+  process.signal("SIGTERM", 1_000);
+  process.signal("SIGINT", 1_499);
+  assertEquals(process.exits, []);
+  process.signal("SIGINT", 1_500);
   assertEquals(process.exits, [130]);
   const { code, stdout } = await outcome;
   assertEquals({ code, stdout }, { code: 0, stdout: "" });

@@ -31,6 +31,7 @@ function newWriter(format: OutputFormat, { quiet = false } = {}) {
     writeStdout: (bytes) => stdout.write(bytes),
     stderr,
     onSignal() {},
+    onWarning() {},
     exit() {},
   };
   return { writer: new ResultWriter(environment, format, quiet), stdout, stderr };
@@ -45,7 +46,7 @@ Deno.test("ResultWriter: text: values to stdout, failures to stderr, one of many
   writer.write({ text: "32", error, ms: 1 });
   writer.write({ text: "31", error: new RpcError("out_of_range", "another"), ms: 1 });
   writer.write({ text: "8", value: "21", ms: 1 });
-  await writer.flush();
+  await writer.end();
   assertEquals(stdout.text, "13\n21\n");
   assertEquals(
     stderr.read(),
@@ -60,7 +61,7 @@ Deno.test("ResultWriter: JSON: an object per line, failures too, n with all its 
   writer.write({ text: "000", value: "0", ms: 2 });
   writer.write({ text: large, error, ms: 0.0001 });
   writer.write({ text: 'x"\n', error, ms: 1e-9 });
-  await writer.flush();
+  await writer.end();
   const failure = `"error":{"code":"out_of_range","message":"n = \\"31\\" is over 30"}`;
   assertEquals(
     stdout.text,
@@ -78,20 +79,20 @@ Deno.test("ResultWriter: JSON: an object per line, failures too, n with all its 
 Deno.test("ResultWriter: quiet: failures are not told, but in JSON", async () => {
   const text = newWriter("text", { quiet: true });
   text.writer.write({ text: "31", error, ms: 1 });
-  await text.writer.flush();
+  await text.writer.end();
   assertEquals([text.stdout.text, text.stderr.read()], ["", null]);
   const json = newWriter("json", { quiet: true });
   json.writer.write({ text: "31", error, ms: 1 });
-  await json.writer.flush();
+  await json.writer.end();
   assertEquals(JSON.parse(json.stdout.text).error.code, "out_of_range");
 });
 
 Deno.test("ResultWriter: one write for what comes in one turn", async () => {
   const { writer, stdout } = newWriter("text");
   for (const value of ["1", "2", "3"]) writer.write({ text: value, value, ms: 1 });
-  await writer.flush();
+  await writer.end();
   writer.write({ text: "4", value: "4", ms: 1 });
-  await writer.flush();
+  await writer.end();
   assertEquals(stdout.pieces, ["1\n2\n3\n", "4\n"]);
 });
 
@@ -105,7 +106,7 @@ Deno.test("ResultWriter: one write at a time, of all that came during the one be
   await Promise.resolve();
   assertEquals(stdout.pieces, []);
   resolve();
-  await writer.flush();
+  await writer.end();
   assertEquals(stdout.pieces, ["1\n", "2\n3\n"]);
 });
 
@@ -135,11 +136,72 @@ for (const [code, failure] of [["EPIPE", undefined], ["ENOSPC", "no room"]] as c
     assert(ready !== undefined);
     assertEquals(writer.failure, undefined);
     reject(Object.assign(new Error("no room"), { code }));
-    await Promise.all([ready, writer.closed, writer.flush()]);
+    await Promise.all([ready, writer.closed, writer.end()]);
     assertEquals(writer.ready(), undefined);
     writer.write({ text: "30", value: "832040", ms: 1 });
-    await writer.flush();
+    await writer.end();
     assertEquals(stdout.pieces, []);
     assertEquals(writer.failure, failure);
   });
 }
+
+Deno.test("ResultWriter: text: the line that a number comes from, where the failure is the number's", async () => {
+  const { writer, stderr } = newWriter("text");
+  writer.write({ text: "31", line: 7, error, ms: 1 });
+  writer.write({ text: "32", line: 8, error: new RpcError("unavailable", "no broker"), ms: 1 });
+  await writer.end();
+  assertEquals(
+    stderr.read(),
+    `fibrpc: out_of_range: line 7 of standard input: ${error.message}\n` +
+      "fibrpc: unavailable: no broker\n",
+  );
+});
+
+Deno.test("ResultWriter: JSON: a failure has the line that its number comes from", async () => {
+  const { writer, stdout } = newWriter("json");
+  writer.write({ text: "7", line: 6, value: "13", ms: 1 });
+  writer.write({ text: "31", line: 7, error, ms: 1 });
+  await writer.end();
+  const [success, failure] = stdout.text.trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(success, { n: 7, value: "13", ms: 1 });
+  assertEquals(failure.line, 7);
+});
+
+Deno.test("ResultWriter: text: of many calls without a server one is reported, the others are counted", async () => {
+  const reported = async (calls: number, quiet = false) => {
+    const { writer, stderr } = newWriter("text", { quiet });
+    for (let n = 1; n <= calls; n++) {
+      writer.write({ text: `${n}`, error: new RpcError("no_server", `nobody, ${n}`), ms: 1 });
+    }
+    await writer.end();
+    return stderr.read();
+  };
+  const first = "fibrpc: no_server: nobody, 1\n";
+  assertEquals(await reported(1), first);
+  assertEquals(await reported(2), `${first}fibrpc: no_server: 1 other call failed likewise\n`);
+  assertEquals(await reported(9), `${first}fibrpc: no_server: 8 other calls failed likewise\n`);
+  assertEquals(await reported(9, true), null);
+});
+
+/** What would act on a terminal, forge a line, or not be seen. */
+const UNSAFE = "\x1b[2Ja\nfibrpc: b\r\u009b1mc\u202ed\u2028e\u00a0f\0\u{e0001}\ud800";
+
+Deno.test("ResultWriter: text: what comes from outside is one line, and does nothing to a terminal", async () => {
+  const { writer, stderr } = newWriter("text");
+  writer.write({ text: "31", error: new RpcError("internal", UNSAFE), ms: 1 });
+  await writer.end();
+  assertEquals(
+    stderr.read(),
+    "fibrpc: internal: \\u001b[2Ja\\u000afibrpc: b\\u000d\\u009b1mc\\u202ed\\u2028e\\u00a0f\\u0000" +
+      "\\udb40\\udc01\\ud800\n",
+  );
+});
+
+Deno.test("ResultWriter: JSON: what comes from outside does nothing to a terminal, and is kept", async () => {
+  const { writer, stdout } = newWriter("json");
+  writer.write({ text: UNSAFE, error: new RpcError("internal", UNSAFE), ms: 1 });
+  await writer.end();
+  assertEquals(/^[ -~]+\n$/.test(stdout.text), true, stdout.text);
+  const { n, error } = JSON.parse(stdout.text);
+  assertEquals([n, error.message], [UNSAFE, UNSAFE]);
+});
