@@ -66,8 +66,9 @@ export interface RpcClientOptions extends ConnectOptions {
    * - if it is in its queue no more (which is empty, or a later request was
    *   answered), and so are more requests than the queue's consumers hold, at 64
    *   each: likewise;
-   * - if it is in its queue no more otherwise: after six times as long, since a
-   *   server is probably at work on it.
+   * - if it is in its queue no more otherwise: after six times as long, or when
+   *   three quarters of the call's time have passed, since a server is probably
+   *   at work on it.
    *
    * The wait doubles each time. Otherwise a request is never sent again once a
    * server may have started it: a call fails with `unavailable` when its

@@ -102,7 +102,8 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
     );
     const atServers = queue.found === true ? queue.consumers * HELD_BY_SERVER : Infinity;
     const lost = gone.filter((call) =>
-      gone.length > atServers || call.sentAt <= this.#missingAt || this.#isSilent(call, AT_SERVER)
+      gone.length > atServers || call.sentAt <= this.#missingAt ||
+      this.#isSilent(call, AT_SERVER) || isLate(call)
     );
     // Not in one burst: what a full queue refused would be refused again.
     const pauseMs = resendAfterMs / LOOKS / lost.length;
@@ -120,4 +121,9 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
     const patienceMs = this.#options.resendAfterMs * factor * 2 ** (call.sent - 1);
     return performance.now() - call.sentAt >= patienceMs;
   }
+}
+
+/** Whether most of a call's time has passed: its caller expected a reply by now, and what is left is enough for another try. */
+function isLate({ deadline, options: { timeoutMs } }: PendingCall<unknown, never>): boolean {
+  return deadline - performance.now() <= timeoutMs / 4;
 }

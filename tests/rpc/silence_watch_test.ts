@@ -40,10 +40,14 @@ class Scene implements Disposable {
     this.watch.start();
   }
 
-  send(id: string, options: { idempotent?: boolean; sent?: number } = {}): Call {
-    const { idempotent = true, sent = 1 } = options;
+  send(
+    id: string,
+    options: { idempotent?: boolean; sent?: number; timeoutMs?: number } = {},
+  ): Call {
+    const { idempotent = true, sent = 1, timeoutMs = 1_000 * AFTER_MS } = options;
     const call = {
-      options: { id, idempotent },
+      options: { id, idempotent, timeoutMs },
+      deadline: performance.now() + timeoutMs,
       sent,
       sentAt: performance.now(),
       sentOn: this.session,
@@ -89,6 +93,16 @@ Deno.test("SilenceWatch: out of a queue with consumers, it is sent again six tim
   assertEquals(scene.resent, []);
   await scene.advance(AFTER_MS / 4 + 10);
   assertEquals(scene.resent, ["a"]);
+});
+
+Deno.test("SilenceWatch: a request is sent again while there is time for it", async () => {
+  using scene = new Scene();
+  scene.send("short", { timeoutMs: 4 * AFTER_MS });
+  scene.send("long", { timeoutMs: 6 * AFTER_MS });
+  await scene.advance(3 * AFTER_MS - 10);
+  assertEquals(scene.resent, []);
+  await scene.advance(AFTER_MS / 4 + 10);
+  assertEquals(scene.resent, ["short"]);
 });
 
 Deno.test("SilenceWatch: the patience doubles with each time that it is sent again", async () => {
