@@ -15,6 +15,8 @@ import type { RpcClientCodec } from "../../src/rpc/codec.ts";
 import type { RpcClientOptions } from "../../src/rpc/client_options.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import { concat, shortString, u16 } from "../support/raw_socket.ts";
+import { deliver, startScriptedBroker } from "../support/scripted_broker.ts";
 import { waitFor } from "../support/wait.ts";
 
 const broker = await sharedBroker();
@@ -156,22 +158,22 @@ Deno.test("RpcClient: drops late and duplicate replies, and counts them", async 
 });
 
 Deno.test("RpcClient: a deadline names replies that no call had", async () => {
-  await using peer = await RawChannel.open(broker.url);
-  const queue = uniqueQueue("client");
-  await peer.declare(queue);
-  await using client = newClient({ queue });
+  const unknown = (channel: number) =>
+    deliver(channel, "tag", 1n, "1", concat(u16(1 << 10), shortString("another's")));
+  const none = (channel: number) => deliver(channel, "tag", 1n, "1");
+  const answers = [
+    (channel: number) => unknown(channel),
+    (channel: number) => concat(unknown(channel), none(channel)),
+  ];
+  await using scripted = startScriptedBroker({
+    answers: { "basic.publish": ({ channel }) => answers.shift()!(channel) },
+  });
+  await using client = newClient({ url: scripted.url });
   const before = codeOf(client.call("1"));
-  const { replyTo } =
-    (await waitFor(() => peer.channel.basicGet(queue), { what: "the request" })).properties;
-  const reply = async (correlationId: string, count: number) => {
-    await peer.channel.basicPublish("", replyTo!, "1", { correlationId });
-    await waitFor(() => client.stats.repliesUnknown === count, { what: "the reply" });
-  };
-  await reply("before the call", 1);
-  const call = assertRejects(() => client.call("2", { timeoutMs: 2_000 }), RpcError);
-  await reply("another's", 2);
-  await reply("", 3);
-  assertMatch((await call).message, /, 2 replies came with an unknown correlation id$/);
+  await waitFor(() => client.stats.repliesUnknown === 1, { what: "the reply" });
+  const error = await assertRejects(() => client.call("2", { timeoutMs: 2_000 }), RpcError);
+  assertMatch(error.message, /, 2 replies came with an unknown correlation id$/);
+  assertEquals([client.stats.repliesUnknown, client.stats.repliesDropped], [3, 3]);
   await client.close();
   assertEquals(await before, "cancelled");
 });

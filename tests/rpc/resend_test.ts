@@ -73,7 +73,7 @@ Deno.test("resend: a long call of a service runs once, on whichever of its serve
     // Others are answered meanwhile: the queue is empty, and it was overtaken.
     assertEquals(await Promise.all([client.call("a"), client.call("b")]), ["a", "b"]);
     // So long that nobody doubts it is lost, it would be sent again: not while a server has it.
-    const patient = { url: broker.url, queue, idempotent: true, resendAfterMs: 500 };
+    const patient = { url: broker.url, queue, idempotent: true, resendAfterMs: 1_000 };
     await using idempotent = new RpcClient(codec, patient);
     assertEquals(await idempotent.call("c"), "c");
     assertEquals([client.stats.resubmissions, idempotent.stats.resubmissions], [0, 0]);
@@ -158,7 +158,7 @@ Deno.test("resend: where a server is required but can't be seen, a call goes out
       "queue.declare": ({ channel }) => closeChannel(channel, 504, "CHANNEL_ERROR"),
     },
   });
-  const options = { url: scripted.url, requireServer: true, timeoutMs: 500 };
+  const options = { url: scripted.url, requireServer: true, timeoutMs: 2_000 };
   await using client = new RpcClient(codec, options);
   const { code } = await assertRejects(() => client.call("x"), RpcError);
   assertEquals([code, scripted.count("basic.publish")], ["deadline_exceeded", 1]);
@@ -176,7 +176,7 @@ Deno.test("resend: what waits for a look and for the end of an alarm goes out on
         ),
     },
   });
-  const options = { url: scripted.url, requireServer: true, timeoutMs: 500 };
+  const options = { url: scripted.url, requireServer: true, timeoutMs: 2_000 };
   await using client = new RpcClient(codec, options);
   await client.connect();
   const { code } = await assertRejects(() => client.call("x"), RpcError);
