@@ -42,3 +42,27 @@ Deno.test("checkpointOf(): throws for what was given up, until the next begins",
   signals.reset();
   checkpoint();
 });
+
+Deno.test("checkpointOf(): rests often and for as short as can be", () => {
+  const signals = new ComputeSignals();
+  const checkpoint = checkpointOf(signals.cells);
+  const { now } = performance;
+  const { wait } = Atomics;
+  let time = 1_000;
+  const rests: number[] = [];
+  performance.now = () => time += 0.05; // As far apart as checkpoints are.
+  Atomics.wait = (_cells: unknown, _index: unknown, _value: unknown, ms?: number) => {
+    rests.push(ms!);
+    return "timed-out";
+  };
+  try {
+    signals.smallCall();
+    const start = time;
+    while (rests.length < 100 && time < start + 90) checkpoint();
+    assert((time - start) / rests.length < 0.5, `a rest every ${(time - start) / 100} ms`);
+    assert(Math.max(...rests) < 0.1, `rests of ${Math.max(...rests)} ms`);
+  } finally {
+    performance.now = now;
+    Atomics.wait = wait;
+  }
+});
