@@ -106,8 +106,8 @@ Deno.test("RpcClient: what must not run twice waits for the broker's word on its
   const queue = uniqueQueue("client");
   await peer.declare(queue);
   await using way = await brokenWay("deaf");
-  await using client = newClient({ url: way.url, queue });
-  const codes = [{ idempotent: false }, {}].map((options, i) =>
+  await using client = newClient({ url: way.url, queue, idempotent: false });
+  const codes = [{}, { idempotent: true }].map((options, i) =>
     codeOf(client.call(String(i), { timeoutMs: 60_000, ...options }))
   );
   const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the other request" });
