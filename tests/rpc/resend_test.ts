@@ -112,6 +112,39 @@ Deno.test("resend: requests that a full queue refused go out again, one after th
   assertEquals(await Promise.all(numbers.map((text) => client.call(text))), numbers);
 });
 
+Deno.test("resend: a request whose queue is seen to be missing goes out again, as often as it takes", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("missing");
+  await peer.declare(queue);
+  await using client = new FibonacciClient({ url: broker.url, queue, resendAfterMs: 200 });
+  const result = client.fibonacci(5, { timeoutMs: 60_000 });
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
+  await peer.channel.queueDelete(queue);
+  await waitFor(() => client.stats.resubmissions > 0, { what: "it to be sent again" });
+  await peer.declare(queue);
+  await answer(peer, await next(peer, queue), "5");
+  assertEquals(await result, 5n);
+});
+
+Deno.test("resend: another's that comes back shows that the queue was missing", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("missing");
+  await peer.declare(queue);
+  await using client = new FibonacciClient({ url: broker.url, queue, resendAfterMs: 1_000 });
+  const result = client.fibonacci(5, { timeoutMs: 60_000 });
+  await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
+  await peer.channel.queueDelete(queue);
+  const { code } = await assertRejects(() => client.fibonacci(6), RpcError);
+  assertEquals(code, "no_server");
+  // By the number of its messages it could still be in its queue.
+  await peer.declare(queue);
+  await peer.send(queue, "another's");
+  await waitFor(() => client.stats.resubmissions > 0, { what: "it to be sent again" });
+  assertEquals((await next(peer, queue)).bodyToString(), "another's");
+  await answer(peer, await next(peer, queue), "5");
+  assertEquals(await result, 5n);
+});
+
 Deno.test("resend: a request that comes back is tried until its queue is there again", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("back");
