@@ -559,6 +559,14 @@ Deno.test("Connection: what the URL holds comes before the credentials; what nob
   }
 });
 
+Deno.test("Connection: no error holds the connection it was refused on", async () => {
+  await using broker = startScriptedBroker(refusing());
+  await using supervised = new Supervised(broker.url);
+  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  assertMatch((error.cause as Error).message, /ACCESS_REFUSED/);
+  assertEquals("connection" in (error.cause as Error), false);
+});
+
 Deno.test("Connection: the user named in a refusal is the one that logged in", async () => {
   await using broker = startScriptedBroker(refusing());
   await using supervised = new Supervised(broker.url, { credentials: () => ({ username: "me" }) });

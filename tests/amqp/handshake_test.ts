@@ -105,6 +105,13 @@ Deno.test("handshake: a login that fits into a frame is sent, a longer one is re
   assertMatch(refused.message, /refused user "user"/);
 });
 
+Deno.test("handshake: the broker learns the connection's name", async () => {
+  await using scripted = startScriptedBroker();
+  await connect(scripted.url, { name: "a name of its own" });
+  const text = new TextDecoder().decode(scripted.received[0]!.args);
+  assertMatch(text, /connection_nameS....a name of its own/s);
+});
+
 Deno.test("handshake: a vhost may have 255 bytes", async () => {
   await using scripted = startScriptedBroker();
   const vhost = `é${"v".repeat(253)}`;

@@ -33,6 +33,13 @@ Deno.test("inspectQueue: tells whether it exists, its consumers and its messages
   assertEquals(await inspectQueue(transport, queue), { found: true, consumers: 0, messages: 1 });
 });
 
+Deno.test("inspectQueue: another connection's exclusive queue is unknown", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using transport = await open();
+  assertEquals(await inspectQueue(transport, peer.replyTo), { found: "unknown" });
+  assertEquals(transport.closed, false);
+});
+
 Deno.test("ensureQueue: declares each type, then finds it whatever is asked for", async () => {
   await using transport = await open();
   for (const type of types) {

@@ -177,6 +177,35 @@ Deno.test("Transport.close: a broker that doesn't answer is left after two secon
   await waitFor(() => scripted.connections[0]!.ended, { what: "its end" });
 });
 
+Deno.test("Transport.close: what is added before a write leaves before the close", async () => {
+  await using scripted = startScriptedBroker();
+  const transport = await open(scripted.url);
+  const channel = await transport.openChannel();
+  transport.beforeFlush.add(() => void channel.basicAck(7));
+  await transport.close();
+  const names = scripted.received.map(({ name }) => name);
+  assert(names.indexOf("basic.ack") < names.indexOf("connection.close"), String(names));
+  assert(names.includes("basic.ack"), String(names));
+});
+
+Deno.test("Transport: a frame that is larger than was agreed on ends the connection", async () => {
+  await using scripted = startScriptedBroker();
+  await using transport = await open(scripted.url);
+  const FRAME_MAX = 131_072;
+  const largest = frame(3, 9, new Uint8Array(FRAME_MAX - 8)); // On a channel that nobody has opened.
+  scripted.connections[0]!.send(largest);
+  const channel = await transport.openChannel();
+  await channel.basicQos(1);
+  scripted.connections[0]!.send(frame(3, 9, new Uint8Array(FRAME_MAX - 7)));
+  assertMatch((await transport.gone).message, /not AMQP/);
+});
+
+Deno.test("Transport.open: a port that cuts the connection may want TLS", async () => {
+  await using scripted = startScriptedBroker({ answers: { accept: hangUp } });
+  const error = await assertRejects(() => open(scripted.url), Error);
+  assertMatch(error.message, /does this port want TLS\? .*amqps:/);
+});
+
 Deno.test("Transport.blockedListeners: all are called at each change", async () => {
   await using scripted = startScriptedBroker();
   await using transport = await open(scripted.url);
@@ -194,6 +223,24 @@ Deno.test("Transport.blockedListeners: all are called at each change", async () 
     "one undefined",
     "other undefined",
   ]);
+});
+
+Deno.test("Transport: a broker that takes nothing because of an alarm is waited for", async () => {
+  await using scripted = startScriptedBroker();
+  await using transport = await open(scripted.url);
+  const [connection] = scripted.connections;
+  connection!.stopReading();
+  connection!.send(send("connection.blocked", 0, shortString("low on disk")));
+  await waitFor(() => transport.blocked, { what: "the alarm" });
+  const heartbeat = frame(8, 0, new Uint8Array());
+  await transport.send(new Uint8Array(80 * 1024 * 1024));
+  const until = performance.now() + 5_500;
+  await waitFor(() => {
+    transport.send(heartbeat);
+    return performance.now() > until;
+  }, { what: "more time than it would have without an alarm" });
+  assertEquals(transport.closed, false);
+  transport.destroy(new Error("enough"));
 });
 
 Deno.test("Transport: a broker that takes nothing is given up before the memory is full", async () => {

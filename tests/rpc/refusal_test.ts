@@ -162,6 +162,21 @@ for (
   });
 }
 
+Deno.test("RpcServer: who may neither look at its queue nor declare it may still consume it", async () => {
+  const queue = uniqueQueue("operator");
+  await using scripted = startScriptedBroker({
+    answers: {
+      "queue.declare": ({ channel }) => closeChannel(channel, 403, "ACCESS_REFUSED - no"),
+    },
+  });
+  await using server = new FibonacciServer({ url: scripted.url, queue });
+  server.start().catch(() => {});
+  await waitFor(() => server.state === "connected", { what: "the server", timeoutMs: 10_000 });
+  const consumes = scripted.received.filter(({ name }) => name === "basic.consume")
+    .map(({ args }) => new TextDecoder().decode(args));
+  assertEquals(consumes.some((text) => text.includes(queue)), true);
+});
+
 Deno.test("RpcServer: where the broker refuses transient queues, it declares a quorum queue", async () => {
   await using log = await CollectedLog.start();
   const queue = uniqueQueue("quorum");

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import net from "node:net";
 import { pause } from "../../../src/amqp/backoff.ts";
 import { type BunSocket, bunSocket } from "../../../src/amqp/socket/bun.ts";
 import { denoSocket } from "../../../src/amqp/socket/deno.ts";
@@ -169,6 +170,50 @@ for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
       await waitFor(() => socket.waitingBytes === 0, { what: "all to be taken" });
     }));
 }
+
+Deno.test("sockets: nothing waits for the answer to what was sent before (TCP_NODELAY)", async () => {
+  const told: [name: string, noDelay: unknown][] = [];
+  const { connect } = Deno;
+  const { setNoDelay } = net.Socket.prototype;
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted: Deno.Conn[] = [];
+  (async () => {
+    for await (const connection of listener) accepted.push(connection);
+  })();
+  try {
+    Object.assign(Deno, {
+      async connect(options: Deno.ConnectOptions) {
+        const connection = await connect(options);
+        connection.setNoDelay = (noDelay) => void told.push(["deno", noDelay]);
+        return connection;
+      },
+    });
+    net.Socket.prototype.setNoDelay = function (noDelay) {
+      told.push(["node", noDelay]);
+      return this;
+    };
+    for (const open of Object.values(IMPLEMENTATIONS)) {
+      const events = new Events();
+      const socket = await open(local(listener.addr.port), events, never);
+      socket.destroy();
+      await events.closed();
+    }
+  } finally {
+    Object.assign(Deno, { connect });
+    net.Socket.prototype.setNoDelay = setNoDelay;
+  }
+  const system = {
+    write: () => 0,
+    terminate() {},
+    setNoDelay: (on: boolean) => told.push(["bun", on]),
+  };
+  await bunSocket({ connect: () => Promise.resolve(system) }, local(1), new Events(), never);
+  for (const name of ["deno", "node", "bun"]) {
+    assert(told.some(([who, on]) => who === name && on === true), `${name}: ${told}`);
+  }
+  await waitFor(() => accepted.length === 2, { what: "both connections" });
+  for (const connection of accepted) connection.close();
+});
 
 Deno.test("bunSocket: what the system doesn't take at once follows in order", async () => {
   const taken: number[] = [];
