@@ -583,3 +583,24 @@ Deno.test("RpcServer: a call that is sent again when its first time is up is sta
   await peer.waitForReplies(1);
   assertEquals(signals[1]!.aborted, false);
 });
+
+Deno.test("RpcServer.close: what was delivered before the server knew that it consumes is answered", async () => {
+  await using peer = await RawChannel.open(broker.url);
+  await using link = await startProxy(Number(new URL(broker.url).port));
+  const queue = uniqueQueue("server");
+  await peer.declare(queue);
+  for (let n = 0; n < 5; n++) await peer.send(queue, String(n));
+  let starts = 0;
+  await using server = new RpcServer(fibonacciServerCodec(1000), async (n) => {
+    starts += 1;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return String(n);
+  }, { url: link.url(broker.url), queue });
+  link.delay(1, 200);
+  const started = server.start().catch((error: RpcError) => assertEquals(error.code, "cancelled"));
+  await waitFor(async () => (await peer.look(queue)).consumers === 1, { what: "the consumer" });
+  assertEquals([await server.close(), starts], [0, 5]);
+  await started;
+  await peer.waitForReplies(5);
+  assertEquals((await peer.look(queue)).messages, 0);
+});
