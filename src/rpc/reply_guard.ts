@@ -4,8 +4,9 @@
  *
  * The broker's own addresses show their form and its node. Another node is
  * looked at once, on a connection that may be lost, while its requests wait.
- * Both are bounded: whoever makes up nodes may cost a few connections a second
- * and no more than half of the requests that a server holds.
+ * Once a connection was lost so, both are bounded: whoever makes up nodes may
+ * cost a few connections a second, and half of the requests that a server
+ * holds.
  *
  * @module
  */
@@ -21,11 +22,14 @@ const PAUSE_MS = 200;
 /** After so long, in milliseconds, a request no longer waits for a look that has not begun. */
 const WAIT_MS = 2_000;
 
-/** How many requests wait for looks at most, and no more than half of those that the server holds. */
-const MAX_WAITING = 64;
-
-/** How long what was not proven is remembered, in milliseconds: a node may come back. */
+/**
+ * For how long a look that was lost keeps its group refused, and the number of
+ * requests that wait small, in milliseconds: a node may come back.
+ */
 const DOUBT_MS = 10_000;
+
+/** How many requests wait at most, after a look that was lost, and no more than half of those that the server holds. */
+const MAX_WAITING = 64;
 
 /** How many groups of addresses are remembered. */
 const MAX_GROUPS = 4_096;
@@ -43,6 +47,8 @@ export interface ReplyGuardOptions {
 
 /** Why an address can't be used; `undefined` if it can. */
 export type Refusal = string | undefined;
+
+const TOO_MANY = "too many requests wait until their reply_to was looked at";
 
 /** What is known of a group of addresses. */
 interface Verdict {
@@ -69,6 +75,9 @@ export class ReplyGuard {
   /** What was found out of groups of addresses; the one that was asked for last is the last. */
   readonly #verdicts = new Map<string, Verdict>();
   #waiting = new Map<string, Waiting>();
+  /** How many requests wait. */
+  #requests = 0;
+  #lostAt = -Infinity;
   #isLooking = false;
   #isPausing = false;
 
@@ -87,7 +96,7 @@ export class ReplyGuard {
     this.#broker = broker;
     this.#usable.clear();
     this.#verdicts.clear();
-    this.#waiting = new Map(); // Their requests are out of reach.
+    this.#forgetWaiting(); // Their requests are out of reach.
     const own = address === undefined ? undefined : parseDirectAddress(address);
     this.#isFormKnown = own !== undefined;
     if (own !== undefined) this.#remember(own.group, undefined, Infinity);
@@ -110,7 +119,12 @@ export class ReplyGuard {
   /** Looks no more; what waits is left unanswered, for the broker to deliver again. */
   close(): void {
     this.#closing.abort();
+    this.#forgetWaiting();
+  }
+
+  #forgetWaiting(): void {
     this.#waiting = new Map();
+    this.#requests = 0;
   }
 
   #use(address: string): void {
@@ -127,12 +141,7 @@ export class ReplyGuard {
   }
 
   #wait(group: string, address: string): Refusal | Promise<Refusal> {
-    const half = Math.min(Math.floor(this.#options.prefetch / 2), MAX_WAITING);
-    // A server that holds one request may wait for a look, but not for a pause before it.
-    const most = this.#isPausing ? half : Math.max(half, 1);
-    let requests = 0;
-    for (const waiting of this.#waiting.values()) requests += waiting.requests;
-    if (requests >= most) return "too many other addresses wait to be looked at";
+    if (this.#requests >= this.#maxRequests()) return TOO_MANY;
     let waiting = this.#waiting.get(group);
     if (waiting === undefined) {
       const verdict = Promise.withResolvers<Refusal>();
@@ -140,8 +149,32 @@ export class ReplyGuard {
       this.#waiting.set(group, waiting);
     }
     waiting.requests += 1;
+    this.#requests += 1;
     if (!this.#isLooking) this.#run();
     return waiting.verdict.promise;
+  }
+
+  /** While no look was lost lately, any number of requests may wait: looks are fast. */
+  #maxRequests(): number {
+    if (performance.now() - this.#lostAt > DOUBT_MS) return Infinity;
+    const half = Math.min(Math.floor(this.#options.prefetch / 2), MAX_WAITING);
+    // A server that holds one request may wait for a look, but not for a pause before it.
+    return this.#isPausing ? half : Math.max(half, 1);
+  }
+
+  /** Refuses what is too much: first those of the groups with the fewest requests. */
+  #shed(): void {
+    const fewestFirst = [...this.#waiting].sort(([, a], [, b]) => a.requests - b.requests);
+    for (const [group, waiting] of fewestFirst) {
+      if (this.#requests <= this.#maxRequests()) return;
+      this.#settle(group, waiting, TOO_MANY);
+    }
+  }
+
+  #settle(group: string, waiting: Waiting, refusal: Refusal): void {
+    this.#waiting.delete(group);
+    this.#requests -= waiting.requests;
+    waiting.verdict.resolve(refusal);
   }
 
   async #run(): Promise<void> {
@@ -151,16 +184,17 @@ export class ReplyGuard {
       const [group, waiting] = next;
       const look = await this.#options.look(this.#broker!, waiting.address);
       if (this.#waiting.get(group) !== waiting) continue; // The connection is another one.
-      this.#waiting.delete(group);
       // That nobody listens says of a node's address that it can be decoded, of others nothing.
       const isUsable = look === "found" || look === "unseen" ||
         look === "missing" && waiting.address !== group;
       const refusal = isUsable ? undefined : "its reply_to was looked at, and can't be used";
       const isProven = isUsable && look !== "unseen";
       this.#remember(group, refusal, isProven ? Infinity : performance.now() + DOUBT_MS);
-      waiting.verdict.resolve(refusal);
+      this.#settle(group, waiting, refusal);
       if (look !== "lost") continue;
+      this.#lostAt = performance.now();
       this.#isPausing = true;
+      this.#shed();
       await pause(PAUSE_MS, signal);
       this.#isPausing = false;
     }
@@ -173,8 +207,7 @@ export class ReplyGuard {
     for (const entry of this.#waiting) {
       const [group, waiting] = entry;
       if (performance.now() - waiting.since > WAIT_MS) {
-        this.#waiting.delete(group);
-        waiting.verdict.resolve("its reply_to could not be looked at in time");
+        this.#settle(group, waiting, "its reply_to could not be looked at in time");
       } else if (next === undefined || waiting.requests > next[1].requests) {
         next = entry;
       }

@@ -204,3 +204,19 @@ Deno.test("forged: with limits, a flood of the largest numbers leaves a fleet us
     for (let n = 0; n <= CONNECTIONS; n++) sockets.use(await RawSocket.open(fleet.clientUrl));
   }, Error);
 });
+
+Deno.test("forged: a server that may have only one connection publishes without a look", async () => {
+  await using broker = await startBroker({ management: true });
+  const [serverUrl, clientUrl] = [
+    await addUser(broker, "fibrpc-server"),
+    await addUser(broker, "fibrpc-client"),
+  ];
+  const limit = "user-limits/fibrpc-server/max-connections";
+  await broker.management.request("PUT", limit, { value: 1 });
+  await using server = spawnFibrpc(["serve", "--url", serverUrl, "--queue", QUEUE]);
+  await server.waitForStderr(/Awaiting RPC requests/);
+  await using client = new FibonacciClient({ url: clientUrl, queue: QUEUE, timeoutMs: 10_000 });
+  const answers = Array.from({ length: 100 }, () => client.fibonacci(30));
+  assertEquals([...new Set(await Promise.all(answers))], [832_040n]);
+  assert(!/lost|ERROR|rejected/.test(server.stderr), server.stderr);
+});

@@ -156,19 +156,35 @@ Deno.test("ReplyGuard: the node that most requests wait for is looked at first",
   assertEquals(guarded.looks.length, 1); // The other two.
 });
 
-Deno.test("ReplyGuard: no more than half of what the server holds waits, not for long", async () => {
-  for (const [prefetch, most] of [[1, 1], [2, 1], [64, 32], [65_535, 64]] as const) {
+Deno.test("ReplyGuard: while no look was lost, all requests of a node wait for its look", async () => {
+  using guarded = new Guarded(1_000);
+  const refusals = Array.from({ length: 1_000 }, (_, id) => guarded.check("reply@2", { id }));
+  await guarded.found("missing");
+  assertEquals([...new Set(await Promise.all(refusals))], [undefined]);
+});
+
+Deno.test("ReplyGuard: once one was lost, no more than half of what the server holds waits", async () => {
+  for (const [prefetch, half] of [[1, 0], [2, 1], [64, 32], [65_535, 64]] as const) {
     using guarded = new Guarded(prefetch);
-    const refusals = Array.from({ length: most }, (_, n) => guarded.check(`reply@${n + 2}`));
-    for (const refusal of refusals) assert(refusal instanceof Promise);
-    assertMatch(String(guarded.check("reply@1000")), /too many/, `prefetch ${prefetch}`);
+    const forged = Array.from({ length: 100 }, (_, n) => guarded.check(`reply@${n + 10}`));
+    const honest = Array.from({ length: half }, (_, id) => guarded.check("reply@2", { id }));
+    await guarded.found("lost");
+    // Those that are alone with their node leave first.
+    for (const refusal of forged.slice(1)) assertMatch(String(await refusal), /too many/);
+    assertMatch(String(guarded.check("reply@1000")), /too many/);
     assertEquals(guarded.check(OWN.node), undefined);
-    using _later = clockAhead(2_100);
-    await guarded.found("missing");
-    const ends = await Promise.all(refusals);
-    assertEquals(ends[0], undefined);
-    for (const end of ends.slice(1)) assertMatch(String(end), /in time/);
+    if (half > 0) await guarded.found("missing");
+    assertEquals([...new Set(await Promise.all(honest))], half > 0 ? [undefined] : []);
   }
+});
+
+Deno.test("ReplyGuard: no request waits long for a look that doesn't begin", async () => {
+  using guarded = new Guarded();
+  const refusals = [2, 3, 4].map((n) => guarded.check(`reply@${n}`));
+  using _later = clockAhead(2_100);
+  await guarded.found("missing");
+  assertEquals(await refusals[0], undefined);
+  for (const refusal of refusals.slice(1)) assertMatch(String(await refusal), /in time/);
 });
 
 Deno.test("ReplyGuard: a server that holds one request doesn't wait for the end of a pause", async () => {

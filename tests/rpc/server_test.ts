@@ -152,8 +152,8 @@ Deno.test("RpcServer: rejects what can't be answered, without requeue, and goes 
   await peer.channel.basicPublish("", queue, "1", { correlationId: "no reply_to" });
   await peer.send(queue, "2", { replyTo: queue });
   await peer.send(queue, "2", { replyTo: `${queue}.suspects` });
-  await peer.send(queue, "3", { replyTo: "\uFFFD" });
-  await peer.send(queue, "4", { correlationId: "\uFFFD" });
+  await peer.send(queue, "3", { replyTo: "amq.rabbitmq.trace" });
+  await peer.send(queue, "4", { replyTo: "amq.fanout" });
   await peer.send(queue, "5", { replyTo: "a queue that does not exist" });
   await peer.send(queue, "6");
   assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "12");
