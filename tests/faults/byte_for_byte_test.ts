@@ -35,7 +35,7 @@ function randomBytes(length: number): Uint8Array<ArrayBuffer> {
 
 /** The next message in a queue, when it comes. */
 function next(socket: RawSocket, queue: string): Promise<RawMessage> {
-  return waitFor(() => socket.get(queue), { what: "a reply" });
+  return waitFor(() => socket.get(queue), { what: `a reply on ${JSON.stringify(queue)}` });
 }
 
 for (const [name, start] of Object.entries(SERVERS)) {
