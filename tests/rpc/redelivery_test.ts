@@ -120,8 +120,11 @@ Deno.test("redelivered requests are answered, and one line says so, where the su
       }
       assertEquals(await server.close(), 0);
       assertEquals((await peer.look(queue)).messages, 0);
-      // Nothing is put where this server can't get it back from.
-      await waitFor(async () => !(await broker.queue(suspects))?.messages, { what: "no record" });
+      // Nothing is put where this server can't get it back from, but for a stream that lets
+      // itself be consumed like a queue, as on RabbitMQ 4.3: it keeps what it is given.
+      if (what !== "is a stream") {
+        await waitFor(async () => !(await broker.queue(suspects))?.messages, { what: "no record" });
+      }
       const warnings = log.messages(/can't use/);
       assertEquals(warnings.length, isLogged ? 1 : 0, warnings.join("\n"));
       assertEquals(log.messages(/lost/), []);
