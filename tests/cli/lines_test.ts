@@ -88,3 +88,9 @@ Deno.test("readLines(): a line of many chunks takes linear time", async () => {
   const [line, ...others] = await linesOf(Array(5_000).fill(chunk));
   assertEquals([line!.length, others.length], [5_000_000, 0]);
 });
+
+Deno.test("readLines(): the limit is each line's, not that of all lines", async () => {
+  const chunk = new TextEncoder().encode(`${"9".repeat(65_533)}\n9`);
+  const lines = await linesOf(Array(140).fill(chunk));
+  assertEquals(lines.length, 141);
+});
