@@ -51,7 +51,7 @@ export function configureLogging(
   let formatRecord: ((record: LogRecord) => string) | undefined;
   const format = (record: LogRecord) => {
     formatRecord ??= formatter(options.logFormat ?? (stderr.isTTY ? "text" : "json"));
-    return `${printable(formatRecord(record).trimEnd())}\n`;
+    return `${printable(formatRecord(record).replace(/\n$/, ""))}\n`;
   };
   const sink = (record: LogRecord) => stderr.write(format(record));
   stderr.describeLost = (count) => {
