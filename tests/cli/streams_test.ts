@@ -90,7 +90,7 @@ for (const [base, { command, args: first }] of BASES) {
 
   Deno.test(`streams, ${base}: a signal ends the reading of an endless input`, async () => {
     await using call = spawn("sh", [
-      ...["-c", 'yes "" | { "$@" & echo $! >&2; wait $!; }', "sh"],
+      ...["-c", `yes "" | sh -c 'echo $$ >&2; exec "$@"' sh "$@"`, "sh"],
       ...[command, ...first, "call", "-"],
     ], { env });
     const [, pid] = await call.waitForStderr(/^(\d+)\n/);
