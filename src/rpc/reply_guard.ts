@@ -4,9 +4,8 @@
  *
  * The broker's own addresses show their form and its node. Another node is
  * looked at once, on a connection that may be lost, while its requests wait.
- * Once a connection was lost so, both are bounded: whoever makes up nodes may
- * cost a few connections a second, and half of the requests that a server
- * holds.
+ * Both are bounded: whoever makes up nodes may cost a few connections a second,
+ * and half of the requests that a server holds.
  *
  * @module
  */
@@ -28,7 +27,7 @@ const WAIT_MS = 2_000;
  */
 const DOUBT_MS = 10_000;
 
-/** How many requests wait at most, after a look that was lost, and no more than half of those that the server holds. */
+/** How many nodes, or requests, wait at most, and no more than half of what the server holds. */
 const MAX_WAITING = 64;
 
 /** How many groups of addresses are remembered. */
@@ -141,8 +140,11 @@ export class ReplyGuard {
   }
 
   #wait(group: string, address: string): Refusal | Promise<Refusal> {
-    if (this.#requests >= this.#maxRequests()) return TOO_MANY;
     let waiting = this.#waiting.get(group);
+    // A burst of one node's requests waits for a single look, which is fast unless it is lost.
+    const isBurst = waiting !== undefined && !this.#wasLost;
+    const count = this.#wasLost ? this.#requests : this.#waiting.size;
+    if (!isBurst && count >= this.#most) return TOO_MANY;
     if (waiting === undefined) {
       const verdict = Promise.withResolvers<Refusal>();
       waiting = { address, since: performance.now(), verdict, requests: 0 };
@@ -154,9 +156,12 @@ export class ReplyGuard {
     return waiting.verdict.promise;
   }
 
-  /** While no look was lost lately, any number of requests may wait: looks are fast. */
-  #maxRequests(): number {
-    if (performance.now() - this.#lostAt > DOUBT_MS) return Infinity;
+  /** Whether a look was lost lately. */
+  get #wasLost(): boolean {
+    return performance.now() - this.#lostAt <= DOUBT_MS;
+  }
+
+  get #most(): number {
     const half = Math.min(Math.floor(this.#options.prefetch / 2), MAX_WAITING);
     // A server that holds one request may wait for a look, but not for a pause before it.
     return this.#isPausing ? half : Math.max(half, 1);
@@ -166,7 +171,7 @@ export class ReplyGuard {
   #shed(): void {
     const fewestFirst = [...this.#waiting].sort(([, a], [, b]) => a.requests - b.requests);
     for (const [group, waiting] of fewestFirst) {
-      if (this.#requests <= this.#maxRequests()) return;
+      if (this.#requests <= this.#most) return;
       this.#settle(group, waiting, TOO_MANY);
     }
   }

@@ -163,18 +163,43 @@ Deno.test("ReplyGuard: while no look was lost, all requests of a node wait for i
   assertEquals([...new Set(await Promise.all(refusals))], [undefined]);
 });
 
-Deno.test("ReplyGuard: once one was lost, no more than half of what the server holds waits", async () => {
-  for (const [prefetch, half] of [[1, 0], [2, 1], [64, 32], [65_535, 64]] as const) {
+Deno.test("ReplyGuard: no more nodes wait than half of what the server holds, though no look is lost", async () => {
+  for (const [prefetch, most] of [[1, 1], [2, 1], [64, 32], [65_535, 64]] as const) {
     using guarded = new Guarded(prefetch);
-    const forged = Array.from({ length: 100 }, (_, n) => guarded.check(`reply@${n + 10}`));
-    const honest = Array.from({ length: half }, (_, id) => guarded.check("reply@2", { id }));
-    await guarded.found("lost");
-    // Those that are alone with their node leave first.
-    for (const refusal of forged.slice(1)) assertMatch(String(await refusal), /too many/);
-    assertMatch(String(guarded.check("reply@1000")), /too many/);
+    const refusals = Array.from({ length: most }, (_, n) => guarded.check(`reply@${n + 10}`));
+    for (const refusal of refusals) assert(refusal instanceof Promise);
+    assertMatch(String(guarded.check("reply@1000")), /too many/, `prefetch ${prefetch}`);
     assertEquals(guarded.check(OWN.node), undefined);
-    if (half > 0) await guarded.found("missing");
-    assertEquals([...new Set(await Promise.all(honest))], half > 0 ? [undefined] : []);
+    for (const refusal of refusals) {
+      await guarded.found("missing");
+      assertEquals(await refusal, undefined);
+    }
+    assert(guarded.check("reply@1000") instanceof Promise);
+    await guarded.found("missing");
+  }
+});
+
+Deno.test("ReplyGuard: once one was lost, no more than half of what the server holds waits", async () => {
+  for (const [prefetch, half] of [[1, 0], [2, 1], [64, 32]] as const) {
+    using guarded = new Guarded(prefetch);
+    const others = Math.max(half - 1, 0);
+    const first = guarded.check("reply@9");
+    const forged = Array.from({ length: others }, (_, n) => guarded.check(`reply@${n + 10}`));
+    // They would be more than half: the node that most wait for stays.
+    const honest = forged.length === 0 ? [] : [guarded.check(`reply@10`)];
+    for (let n = honest.length + 1; n < half; n++) {
+      honest.push(guarded.check("reply@10", { id: n }));
+    }
+    await guarded.found("lost");
+    assertMatch(String(await first), /looked at/);
+    for (const refusal of forged.slice(1)) assertMatch(String(await refusal), /too many/);
+    assertEquals(guarded.check(OWN.node), undefined);
+    if (forged.length > 0) {
+      assertMatch(String(guarded.check("reply@1000")), /too many/);
+      assertMatch(String(guarded.check("reply@10", { id: 99 })), /too many/);
+      await guarded.found("missing");
+      assertEquals([...new Set(await Promise.all([forged[0], ...honest]))], [undefined]);
+    }
   }
 });
 
