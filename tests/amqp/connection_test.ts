@@ -408,6 +408,28 @@ Deno.test("Connection: what refuses it after a success is tried again; the log s
   assertEquals(supervised.connection.refusal, undefined);
 });
 
+Deno.test("Connection: a refusal is forgotten once it has been connected", async () => {
+  using _ = withoutJitter();
+  let isRefusing = true;
+  await using broker = startScriptedBroker({
+    answers: {
+      "connection.start-ok": () => isRefusing ? closeConnection(403, "NO") : undefined,
+    },
+  });
+  const seen: unknown[] = [];
+  await using supervised = new Supervised(broker.url, {
+    onStateChange: ({ state }) =>
+      state === "connecting" && seen.push(supervised.connection.refusal),
+  });
+  await assertRejects(() => supervised.connection.open(), RpcError);
+  isRefusing = false;
+  await supervised.connection.open();
+  seen.length = 0;
+  broker.connections.at(-1)!.close();
+  await waitFor(() => seen.length === 1, { what: "the loss" });
+  assertEquals(seen, [undefined]); // Though the back-off lasts.
+});
+
 Deno.test("Connection: the wait doubles, and starts anew after a success", async () => {
   using _ = withoutJitter();
   const at: number[] = [];
