@@ -67,6 +67,7 @@ class Fleet implements AsyncDisposable {
     await client.fibonacci(n); // It is connected.
     let isOver = false;
     const attacking = attack().finally(() => isOver = true);
+    attacking.catch(() => {}); // It is waited for below.
     const calls: Promise<boolean>[] = [];
     for (let at = performance.now(); !isOver; at += 100) {
       calls.push(client.fibonacci(n, { timeoutMs: 2_000 }).then(() => true, () => false));
@@ -174,7 +175,13 @@ Deno.test("forged: what one client sends costs no connection, and no call of ano
       replyTo: forged(parts, index),
       headers: entry("x-fibrpc-attempts", "l", u64(BigInt(index % 5))),
     });
-    await fleet.assertUsable(30, () => fleet.flood(`${QUEUE}.suspects`, 400, 200, request));
+    await fleet.assertUsable(30, async () => {
+      await fleet.flood(`${QUEUE}.suspects`, 400, 200, request);
+      // Servers look there now and then; what they hold counts until it is settled.
+      const unsettled = async () => (await fleet.broker.queue(`${QUEUE}.suspects`))!.messages;
+      await waitFor(async () => await unsettled() > 0, { what: "the flood to be seen" });
+      await waitFor(async () => await unsettled() === 0, { what: "the flood to be over" });
+    });
   });
 
   await fleet.assertUnharmed();

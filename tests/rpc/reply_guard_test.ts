@@ -222,6 +222,21 @@ Deno.test("ReplyGuard: a server that holds one request doesn't wait for the end 
   await guarded.found("missing");
 });
 
+Deno.test("ReplyGuard: what waited on a lost connection takes no place on the next one", async () => {
+  using guarded = new Guarded(2);
+  guarded.check("reply@2");
+  guarded.guard.startOn(BROKER, addressOf(OWN));
+  await guarded.found("missing");
+  const refusal = guarded.check("reply@3");
+  await guarded.found("lost");
+  await refusal;
+  await waitFor(() => guarded.check("reply@4") instanceof Promise, {
+    what: "a place",
+    timeoutMs: 5_000, // After 10 s the loss of the look is forgotten.
+  });
+  await guarded.found("missing");
+});
+
 Deno.test("ReplyGuard.close: what waits is left for the broker to deliver again", async () => {
   using guarded = new Guarded();
   const ends: unknown[] = [];
