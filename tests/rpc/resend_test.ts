@@ -8,8 +8,13 @@ import { RpcServer } from "../../src/rpc/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
-import { concat } from "../support/raw_socket.ts";
-import { closeChannel, send, startScriptedBroker } from "../support/scripted_broker.ts";
+import { concat, shortString } from "../support/raw_socket.ts";
+import {
+  closeChannel,
+  consumerTag,
+  send,
+  startScriptedBroker,
+} from "../support/scripted_broker.ts";
 import { waitFor } from "../support/wait.ts";
 
 const broker = await sharedBroker();
@@ -182,6 +187,29 @@ Deno.test("resend: unless a service says that it may, a call fails with its conn
   assertEquals(bodies.sort(), ["again", "again", "once"]);
   for (const request of requests) await answer(peer, request, "done");
   assertEquals(await again, "done");
+});
+
+Deno.test("resend: a call that was never sent is not lost with a connection", async () => {
+  await using scripted = startScriptedBroker({
+    answers: {
+      // The first connection takes no messages.
+      "basic.consume": ({ channel, args, connection }) => {
+        const confirmed = send("basic.consume-ok", channel, shortString(consumerTag(args)));
+        if (connection > 0) return confirmed;
+        return concat(confirmed, send("connection.blocked", 0, shortString("an alarm")));
+      },
+    },
+  });
+  await using client = new RpcClient(codec, { url: scripted.url });
+  await client.connect();
+  await waitFor(() => client.state === "blocked", { what: "the alarm" });
+  const call = assertRejects(() => client.call("x", { timeoutMs: 60_000 }), RpcError);
+  scripted.connections[0]!.close();
+  await waitFor(() => scripted.count("basic.publish") === 1 || client.pending === 0, {
+    what: "the request on the next connection",
+  });
+  await client.close();
+  assertEquals((await call).code, "cancelled");
 });
 
 Deno.test("resend: where a server is required but can't be seen, a call goes out once", async () => {
