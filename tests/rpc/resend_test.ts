@@ -105,7 +105,7 @@ Deno.test("resend: a request that vanished from a queue with a consumer goes out
 Deno.test("resend: requests that a full queue refused go out again, one after the other", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("full");
-  await peer.channel.queueDeclare(queue, { durable: false }, {
+  await peer.channel.queueDeclare(queue, { durable: true }, {
     "x-max-length": 10,
     "x-overflow": "reject-publish",
   });
@@ -115,6 +115,7 @@ Deno.test("resend: requests that a full queue refused go out again, one after th
   await using client = new RpcClient(codec, { ...options, timeoutMs: 60_000 });
   const numbers = Array.from({ length: 150 }, (_, i) => String(i));
   assertEquals(await Promise.all(numbers.map((text) => client.call(text))), numbers);
+  await peer.channel.queueDelete(queue);
 });
 
 Deno.test("resend: a request whose queue is seen to be missing goes out again, as often as it takes", async () => {
