@@ -111,7 +111,9 @@ class Fleet implements AsyncDisposable {
     }
     for (const server of this.servers) {
       assert(!server.ended, server.stderr);
-      assert(!/lost|ERROR/.test(server.stderr), server.stderr);
+      // RabbitMQ 4.3 takes a message to a made-up address, so that a forged request can be given up.
+      const others = server.stderr.replace(/.*gave up a request.*/g, "");
+      assert(!/lost|ERROR/.test(others), server.stderr);
       server.kill("SIGTERM");
       assertEquals((await server.waitForExit()).code, 0, server.stderr);
     }
