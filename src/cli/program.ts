@@ -35,7 +35,7 @@ interface Entry {
 const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
     usage: "[options]",
-    description: "Consume requests, compute, reply. SIGINT or SIGTERM finishes what is under way.",
+    description: "Consume requests, compute, reply. A signal to end finishes what is in flight.",
     define: defineServe,
   },
   call: {

@@ -31,7 +31,7 @@ export interface ConnectOptions {
    * The broker, as an `amqp://` or `amqps://` URL. Several, in an array or
    * separated by commas, are tried in turn.
    *
-   * @default "amqp://guest:guest@localhost:5672"
+   * @default "amqp://localhost:5672"
    */
   url?: string | readonly string[];
   /**
