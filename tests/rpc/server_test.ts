@@ -498,9 +498,9 @@ Deno.test("RpcServer.close: its states are draining and closed, and the log spea
   await waitFor(() => server.pending === 1, { what: "the request" });
   const closed = server.close();
   assertEquals(server.state, "draining");
-  await waitFor(async () => (await peer.look(queue)).consumers === 0, {
-    what: "its consumer's end",
-  });
+  // How many consumers it has would not tell: a quorum queue counts one that was
+  // cancelled until what it holds is settled.
+  await peer.look(queue);
   release.resolve();
   assertEquals(await closed, 0);
   assertEquals(server.state, "closed");
