@@ -134,6 +134,9 @@ export function resolveConnectOptions(
   if (/\p{Cc}/u.test(queue)) {
     throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a control character`);
   }
+  if (!queue.isWellFormed()) { // RabbitMQ wants UTF-8, which has no such name.
+    throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a lone surrogate`);
+  }
   if (queue.startsWith(DIRECT_REPLY_TO)) {
     throw new RpcError("invalid_argument", `queue ${quote(queue)} is an address of replies only`);
   }

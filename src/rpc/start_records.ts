@@ -13,6 +13,7 @@
  */
 import { pause } from "../amqp/backoff.ts";
 import { brokerText } from "../amqp/connect_failure.ts";
+import { encodeText } from "../amqp/frames/text.ts";
 import { type QueueType, renewQueue } from "../amqp/queue.ts";
 import type { AMQPMessage, Transport } from "../amqp/transport.ts";
 import { CONTENT_TYPE_START, TRANSIENT } from "../protocol.ts";
@@ -316,6 +317,6 @@ class Reading {
 
 /** Requests are not readable in the records: who may read these may not be meant to see those. */
 async function digest(text: string): Promise<string> {
-  const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  const bytes = await crypto.subtle.digest("SHA-256", encodeText(text));
   return btoa(String.fromCharCode(...new Uint8Array(bytes)));
 }

@@ -432,6 +432,7 @@ Deno.test("RpcClient: refuses bad settings", () => {
     { heartbeatSeconds: 1.5 },
     { queue: "" },
     { queue: "ü".repeat(128) },
+    { queue: "\ud800" },
     { maxPending: 0 },
     { maxMessageBytes: 0 },
     { maxMessageBytes: 2 ** 29 + 1 },

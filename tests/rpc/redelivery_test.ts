@@ -8,6 +8,7 @@ import { DyingServer } from "../support/dying_server.ts";
 import { CollectedLog } from "../support/log.ts";
 import { type FaultProxy, startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import { RawSocket } from "../support/raw_socket.ts";
 import { waitFor } from "../support/wait.ts";
 
 type Body = string | Uint8Array;
@@ -259,13 +260,19 @@ Deno.test("quarantine: false: no queue for suspects, and redelivered requests ru
 });
 
 /** A server dies with requests that wait, or are started, and comes no more. */
-async function dieWithRecords(url: string, peer: RawChannel, queue: string, count: number) {
+async function dieWithRecords(
+  url: string,
+  peer: RawChannel,
+  queue: string,
+  count: number,
+  send = (n: number) => peer.send(queue, String(n), { correlationId: `id ${n}` }),
+) {
   await using link = await linked(url);
   const waiting = new WaitingServer(link.url(url), queue);
   await using server = waiting.server;
   {
     await using dying = await DyingServer.start(url, queue);
-    for (let n = 0; n < count; n++) await peer.send(queue, String(n), { correlationId: `id ${n}` });
+    for (let n = 0; n < count; n++) await send(n);
     await waitFor(() => dying.held === count, { what: "all requests in its hands" });
   }
   await server.start();
@@ -291,6 +298,26 @@ Deno.test("a record says nothing of its request, and when it is of no use", asyn
   assertEquals(expiration, String(60 * 60 * 1000));
   assert(correlationId !== "id 0");
   assertEquals(record.bodyString()!.length, 44); // Of 32 bytes in base64.
+});
+
+Deno.test("records tell requests apart whose correlation ids are not UTF-8", async () => {
+  const broker = await sharedBroker();
+  await using peer = await RawChannel.open(broker.url);
+  await using socket = await RawSocket.open(broker.url);
+  const queue = uniqueQueue("redelivery");
+  await peer.declare(queue);
+  await dieWithRecords(broker.url, peer, queue, 2, (n) => {
+    const correlationId = new Uint8Array([0xff, 0x80 + n]);
+    return socket.publish(queue, "1", { correlationId, replyTo: peer.replyTo });
+  });
+  const keys = new Set<string | null>();
+  for (let n = 0; n < 2; n++) {
+    const record = await waitFor(() => peer.channel.basicGet(`${queue}.suspects`), {
+      what: "a record",
+    });
+    keys.add(record.bodyString());
+  }
+  assertEquals(keys.size, 2);
 });
 
 Deno.test("a request that was started by a server that died runs alone from then on, its record is removed", async () => {

@@ -71,7 +71,13 @@ export function writeText(bytes: Uint8Array, at: number, text: string): number {
   return text.isWellFormed() ? encode(bytes, at, text) : writeEscaped(bytes, at, text);
 }
 
-/** The same for text without escapes: a lone surrogate becomes U+FFFD. */
+/** The bytes of {@linkcode decodeText}'s text. */
+export function encodeText(text: string): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(3 * text.length);
+  return bytes.slice(0, writeText(bytes, 0, text));
+}
+
+/** The same as {@linkcode writeText} for text without escapes: a lone surrogate becomes U+FFFD. */
 export function writeUtf8(bytes: Uint8Array, at: number, text: string): number {
   const end = writeShortAscii(bytes, at, text);
   return end === -1 ? encode(bytes, at, text) : end;
