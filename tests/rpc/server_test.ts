@@ -284,7 +284,10 @@ Deno.test("RpcServer.close: gives back what is not done within drainTimeoutMs", 
   await waitFor(() => running.server.pending === 1, { what: "a request under way" });
   assertEquals(await running.server.close(), 1);
   assertEquals(aborted, true);
-  assertEquals((await peer.look(running.queue)).messages, 1);
+  // A quorum queue takes a moment.
+  await waitFor(async () => (await peer.look(running.queue)).messages === 1, {
+    what: "the request to be back",
+  });
 });
 
 Deno.test("RpcServer: declares the queue as asked, or uses it as it is", async () => {
@@ -489,11 +492,13 @@ Deno.test("RpcServer.close: its states are draining and closed, and the log spea
   await using peer = await RawChannel.open(broker.url);
   const release = Promise.withResolvers<void>();
   const states: string[] = [];
+  const queue = uniqueQueue("close");
+  await peer.declare(queue); // The log would speak of a broker that refuses a transient one.
   await using running = await startServer(async (n) => {
     await release.promise;
     return String(n);
-  }, { onStateChange: ({ state }) => states.push(state) });
-  const { queue, server } = running;
+  }, { queue, onStateChange: ({ state }) => states.push(state) });
+  const { server } = running;
   await peer.send(queue, "1");
   await waitFor(() => server.pending === 1, { what: "the request" });
   const closed = server.close();
