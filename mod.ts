@@ -22,25 +22,25 @@
  * @module
  */
 export { RPC_ERROR_CODES, RpcError, type RpcErrorCode } from "./src/errors.ts";
-export { FibonacciClient } from "./src/fibonacci/client.ts";
-export { FibonacciServer, type FibonacciServerOptions } from "./src/fibonacci/server.ts";
-export { RpcClient } from "./src/rpc/client.ts";
+export { FibonacciClient } from "./src/services/fibonacci/client.ts";
+export { FibonacciServer, type FibonacciServerOptions } from "./src/services/fibonacci/server.ts";
+export { RpcClient } from "./src/rpc/client/client.ts";
 export type {
   CallOptions,
   ReplyPath,
   RpcClientOptions,
   RpcClientStats,
-} from "./src/rpc/client_options.ts";
+} from "./src/rpc/client/options.ts";
 export type { RpcClientCodec, RpcCodec, RpcServerCodec } from "./src/rpc/codec.ts";
-export type { ConnectOptions } from "./src/rpc/options.ts";
-export { RpcServer } from "./src/rpc/server.ts";
+export type { ConnectOptions } from "./src/rpc/connect_options.ts";
+export { RpcServer } from "./src/rpc/server/server.ts";
 export type {
   HandlerContext,
   RpcHandler,
   RpcServerOptions,
   RpcServerStats,
-} from "./src/rpc/server_options.ts";
-export type { ConnectionState, ConnectionStateChange } from "./src/amqp/connection.ts";
+} from "./src/rpc/server/options.ts";
+export type { ConnectionState, ConnectionStateChange } from "./src/amqp/supervisor.ts";
 export type { Credentials } from "./src/amqp/credentials.ts";
 export type { QueueType } from "./src/amqp/queue.ts";
 export type { TlsOptions } from "./src/amqp/transport.ts";

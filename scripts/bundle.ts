@@ -51,7 +51,7 @@ export async function bundleProgram(folder: string, signal?: AbortSignal): Promi
   await bundle("src/cli/main.ts", main, signal);
   // The compute pool looks for it beside its own module, by this name.
   const worker = `${folder}/compute_worker.js`;
-  await bundle("src/fibonacci/compute_worker.ts", worker, signal);
+  await bundle("src/services/fibonacci/pool/compute_worker.ts", worker, signal);
   return [main, worker];
 }
 

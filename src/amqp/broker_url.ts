@@ -7,7 +7,7 @@
  * @module
  */
 import { RpcError } from "../errors.ts";
-import { isAddress } from "./addresses.ts";
+import { isAddress } from "./socket/addresses.ts";
 
 /** AMQP's registered ports, without and with TLS. */
 const PORTS = { amqp: 5672, amqps: 5671 } as const;

@@ -6,7 +6,7 @@
  * @module
  */
 import type { BrokerUrl } from "./broker_url.ts";
-import type { TlsOptions } from "./tls.ts";
+import type { TlsOptions } from "./socket/tls.ts";
 import { within } from "./within.ts";
 
 /** A user name and a password, for what a broker's URL does not hold. */

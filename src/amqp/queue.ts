@@ -4,7 +4,7 @@
  * @module
  */
 import { RpcError } from "../errors.ts";
-import { brokerText, REPLY_CODE, replyCodeOf } from "./connect_failure.ts";
+import { brokerText, REPLY_CODE, replyCodeOf } from "./failure.ts";
 import type { Transport } from "./transport.ts";
 
 /**

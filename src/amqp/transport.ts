@@ -15,11 +15,11 @@
  */
 import type { AMQPChannel, AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
 import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
-import { addressesWithin } from "./addresses.ts";
+import { addressesWithin } from "./socket/addresses.ts";
 import { Backlog } from "./backlog.ts";
 import { pause } from "./backoff.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { type ConnectFailure, connectFailure, mostTelling } from "./connect_failure.ts";
+import { type ConnectFailure, connectFailure, mostTelling } from "./failure.ts";
 import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
@@ -30,8 +30,8 @@ import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
 import { Liveness } from "./liveness.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
-import type { TlsOptions } from "./tls.ts";
-import { TlsWanted } from "./tls_failure.ts";
+import type { TlsOptions } from "./socket/tls.ts";
+import { TlsWanted } from "./socket/tls_failure.ts";
 import { NoAnswer } from "./within.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };

@@ -5,13 +5,13 @@
  */
 import { type Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
-import { defineCall } from "./call_command.ts";
+import { defineCall } from "./commands/call_command.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
-import { leanCommand } from "./lean_command.ts";
-import { refuseMisplacedUrls } from "./misplaced_url.ts";
+import { leanCommand } from "./options/lean_command.ts";
+import { refuseMisplacedUrls } from "./options/misplaced_url.ts";
 import { report } from "./report.ts";
-import { defineServe } from "./serve_command.ts";
+import { defineServe } from "./commands/serve_command.ts";
 import { version } from "./version.ts";
 
 /** What `--help` ends with. */

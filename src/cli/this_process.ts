@@ -8,9 +8,9 @@ import { hostname } from "node:os";
 import process from "node:process";
 import type { EndSignal, Environment } from "./environment.ts";
 import { EXIT_BY_SIGNAL } from "./exit_codes.ts";
-import { StderrWriter } from "./stderr_writer.ts";
-import { readStdin } from "./stdin.ts";
-import { processInfo, writeTo } from "./stdout.ts";
+import { StderrWriter } from "./io/stderr_writer.ts";
+import { readStdin } from "./io/stdin.ts";
+import { processInfo, writeTo } from "./io/stdout.ts";
 
 const { Deno } = globalThis as { Deno?: typeof globalThis.Deno };
 

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { connectFailure } from "../../src/amqp/connect_failure.ts";
+import { connectFailure } from "../../src/amqp/failure.ts";
 import { Transport, type TransportOptions } from "../../src/amqp/transport.ts";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, startBroker } from "../support/broker.ts";
 import { CollectedLog } from "../support/log.ts";
 import { waitFor } from "../support/wait.ts";

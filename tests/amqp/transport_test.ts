@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { connectFailure } from "../../src/amqp/connect_failure.ts";
+import { connectFailure } from "../../src/amqp/failure.ts";
 import { Transport, type TransportOptions } from "../../src/amqp/transport.ts";
 import { sharedBroker } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";

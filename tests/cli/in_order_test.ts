@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { inOrder, type InOrderOptions } from "../../src/cli/in_order.ts";
+import { inOrder, type InOrderOptions } from "../../src/cli/io/in_order.ts";
 import { run as runProgram } from "../support/process.ts";
 
 async function* batches<T>(...all: T[][]): AsyncGenerator<T[]> {
@@ -174,7 +174,7 @@ Deno.test("inOrder(): passes on what its inputs throw", async () => {
 Deno.test("inOrder(): keeps nothing of the numbers that are done", async () => {
   // Some 200 bytes for each would be twice what the heap may take.
   const program = `
-    import { inOrder } from "${new URL("../../src/cli/in_order.ts", import.meta.url)}";
+    import { inOrder } from "${new URL("../../src/cli/io/in_order.ts", import.meta.url)}";
     async function* inputs() {
       for (let i = 0; i < 400; i++) yield Array(1_000).fill(i);
     }

@@ -1,12 +1,12 @@
 /** What the options and variables of both commands make: each has an effect. */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Command } from "@commander-js/extra-typings";
-import type { CallCommandOptions } from "../../src/cli/call.ts";
-import { defineCall } from "../../src/cli/call_command.ts";
+import type { CallCommandOptions } from "../../src/cli/commands/call.ts";
+import { defineCall } from "../../src/cli/commands/call_command.ts";
 import type { Environment } from "../../src/cli/environment.ts";
-import { leanCommand } from "../../src/cli/lean_command.ts";
-import type { ServeCommandOptions } from "../../src/cli/serve.ts";
-import { defineServe } from "../../src/cli/serve_command.ts";
+import { leanCommand } from "../../src/cli/options/lean_command.ts";
+import type { ServeCommandOptions } from "../../src/cli/commands/serve.ts";
+import { defineServe } from "../../src/cli/commands/serve_command.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
 import { FakeProcess } from "./fake_process.ts";
 

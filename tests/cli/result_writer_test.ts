@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { PassThrough } from "node:stream";
 import type { Environment } from "../../src/cli/environment.ts";
-import { type OutputFormat, ResultWriter } from "../../src/cli/result_writer.ts";
+import { type OutputFormat, ResultWriter } from "../../src/cli/io/result_writer.ts";
 import { RpcError } from "../../src/errors.ts";
 
 /** Takes what is written, at once unless it is told to hold. */

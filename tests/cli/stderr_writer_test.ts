@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { StderrWriter } from "../../src/cli/stderr_writer.ts";
+import { StderrWriter } from "../../src/cli/io/stderr_writer.ts";
 
 /** A stream that takes what is written, unless it is made to wait or to fail. */
 class Stream {

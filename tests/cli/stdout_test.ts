@@ -1,6 +1,6 @@
 /** What a slow reader of stdout sees, and whether it stops the program. */
 import { assert, assertEquals } from "@std/assert";
-import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
+import { fibonacciDecimal } from "../../src/services/fibonacci/math/decimal.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { fibrpcCommand } from "../support/fibrpc_command.ts";
 import { CommandLine } from "./command_line.ts";

@@ -1,6 +1,6 @@
 /** Standard streams that are closed, full, gone or slow: on every base of the executable. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
+import { fibonacciDecimal } from "../../src/services/fibonacci/math/decimal.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { fibrpcOnDeno } from "../support/deno_bundle.ts";
 import { fibrpcCommand } from "../support/fibrpc_command.ts";

@@ -1,7 +1,7 @@
 /** Files that hold text, whatever they really hold. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { TextFile } from "../../src/cli/text_file.ts";
+import { TextFile } from "../../src/cli/options/text_file.ts";
 import { run } from "../support/process.ts";
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 /** `amqps://` with certificates of all kinds, on real brokers. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseBrokerUrls } from "../../src/amqp/broker_url.ts";
-import { connectFailure } from "../../src/amqp/connect_failure.ts";
+import { connectFailure } from "../../src/amqp/failure.ts";
 import { Transport } from "../../src/amqp/transport.ts";
 import { type Broker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { makeCertificates } from "../support/certificates.ts";

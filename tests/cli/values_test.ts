@@ -1,7 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
-import { collect, duration, heartbeat, matcher, wholeNumber } from "../../src/cli/values.ts";
+import {
+  collect,
+  duration,
+  heartbeat,
+  matcher,
+  wholeNumber,
+} from "../../src/cli/options/values.ts";
 import { MAX_TIMEOUT_MS } from "../../src/protocol.ts";
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };

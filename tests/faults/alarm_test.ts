@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
-import { RpcServer } from "../../src/rpc/server.ts";
+import { fibonacciServerCodec } from "../../src/services/fibonacci/codec.ts";
+import { RpcServer } from "../../src/rpc/server/server.ts";
 import { startBroker } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";

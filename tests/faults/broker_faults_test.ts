@@ -1,4 +1,4 @@
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { startBroker, uniqueQueue } from "../support/broker.ts";
 import { assertNothingLost, Load } from "../support/load.ts";
 import { RawChannel } from "../support/raw_channel.ts";

@@ -1,6 +1,6 @@
 /** What a caller gets back as it sent it: on the runtime of these tests, and on that of the executable. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { spawnFibrpc } from "../support/fibrpc_command.ts";
 import { bytesOf, type RawMessage, RawSocket } from "../support/raw_socket.ts";

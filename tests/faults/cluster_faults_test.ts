@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { type BrokerNode, startCluster, uniqueQueue } from "../support/broker.ts";
 import { assertNothingLost, Load } from "../support/load.ts";
 import { waitFor } from "../support/wait.ts";

@@ -3,7 +3,7 @@
  * the others, from a user with no more rights than the README gives.
  */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
 import { type Broker, startBroker } from "../support/broker.ts";
 import {
   addressOf,

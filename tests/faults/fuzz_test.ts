@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { RPC_ERROR_CODES, RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { fibonacciClientCodec } from "../../src/fibonacci/codec.ts";
-import { fibonacciDecimal } from "../../src/fibonacci/decimal.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { fibonacciClientCodec } from "../../src/services/fibonacci/codec.ts";
+import { fibonacciDecimal } from "../../src/services/fibonacci/math/decimal.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { Random, seedOf } from "../support/random.ts";
 import { randomBody, randomProperties, randomText } from "../support/random_message.ts";

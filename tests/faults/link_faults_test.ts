@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { assertNothingLost, Load } from "../support/load.ts";
 import { type FaultProxy, startProxy } from "../support/proxy.ts";

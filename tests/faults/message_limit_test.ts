@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
-import { RpcClient } from "../../src/rpc/client.ts";
-import { RpcServer } from "../../src/rpc/server.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
+import { RpcClient } from "../../src/rpc/client/client.ts";
+import { RpcServer } from "../../src/rpc/server/server.ts";
 import { startBroker } from "../support/broker.ts";
 
 const LIMIT = 1_000;

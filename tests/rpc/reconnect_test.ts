@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
 import { waitFor } from "../support/wait.ts";

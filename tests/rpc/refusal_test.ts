@@ -1,8 +1,8 @@
 /** What both ends do when the broker refuses them, or ends what they have set up. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/fibonacci/server.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { CollectedLog } from "../support/log.ts";
 import { RawChannel } from "../support/raw_channel.ts";

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { fibonacciServerCodec } from "../../src/fibonacci/codec.ts";
-import { RpcServer } from "../../src/rpc/server.ts";
+import { fibonacciServerCodec } from "../../src/services/fibonacci/codec.ts";
+import { RpcServer } from "../../src/rpc/server/server.ts";
 
 const [url, queue, poison, maxAttempts, effect] = Deno.args;
 const encoder = new TextEncoder();

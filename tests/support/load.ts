@@ -6,8 +6,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/fibonacci/client.ts";
-import type { RpcClientOptions } from "../../src/rpc/client_options.ts";
+import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
+import type { RpcClientOptions } from "../../src/rpc/client/options.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { waitFor } from "./wait.ts";
 

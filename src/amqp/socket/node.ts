@@ -45,7 +45,7 @@ async function plainConnect() {
 async function tlsConnect({ host, options }: NonNullable<Endpoint["tls"]>) {
   const [{ connect }, { tlsConnectOptions }] = await Promise.all([
     import("node:tls"),
-    import("../tls.ts"),
+    import("./tls.ts"),
   ]);
   const tls = tlsConnectOptions(host, options);
   return (to: { host: string; port: number; noDelay: boolean }, connected: () => void) =>

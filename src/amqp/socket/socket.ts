@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { TlsOptions } from "../tls.ts";
+import type { TlsOptions } from "./tls.ts";
 
 /** Where to connect to. */
 export interface Endpoint {

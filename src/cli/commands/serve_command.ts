@@ -1,0 +1,90 @@
+/**
+ * `fibrpc serve`: its options, and what they mean to the server.
+ *
+ * @module
+ */
+import type { Command } from "@commander-js/extra-typings";
+import { QUEUE_TYPES } from "../../amqp/queue.ts";
+import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../../services/fibonacci/limits.ts";
+import {
+  addConnectOptions,
+  connectOptions,
+  given,
+  HEARTBEAT_OPTION,
+} from "../options/connect_options.ts";
+import type { Environment } from "../environment.ts";
+import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/logging.ts";
+import { serve } from "./serve.ts";
+import { duration, matcher, oneOf, wholeNumber } from "../options/values.ts";
+
+/**
+ * Gives `command` its options, and what to do with them.
+ *
+ * @param exit Is called with the exit code.
+ * @param run What they are made for.
+ */
+export function defineServe(
+  command: Command,
+  environment: Environment,
+  exit: (code: number) => void,
+  run: typeof serve = serve,
+): void {
+  addConnectOptions(command)
+    .option(
+      "--max-n <n>",
+      `largest n that is computed (default: ${DEFAULT_MAX_N})`,
+      wholeNumber(0, MAX_MAX_N),
+    )
+    .option("--max-time <time>", "longest computation (default: 30s)", duration)
+    .option(
+      "--workers <count>",
+      "threads for big numbers (default: one per core)",
+      wholeNumber(0, MAX_WORKERS),
+    )
+    .option(
+      "--prefetch <count>",
+      "requests taken before replies are sent (default: 64)",
+      wholeNumber(1, 65_535),
+    )
+    .option(
+      "--max-attempts <count>",
+      "times a request may kill its server (default: 3)",
+      wholeNumber(2, 1_000_000),
+    )
+    .option(
+      "--no-quarantine",
+      "don't record which requests were under way when a server died: none is given up",
+    )
+    .option(
+      "--allow-reply-to <pattern...>",
+      'reply queues that may be used, such as "amq.*" (default: all)',
+    )
+    .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
+    .option(
+      "--exit-on-disconnect",
+      "end with 3 when there is no connection, instead of trying again",
+    )
+    .option(
+      "--queue-type <type>",
+      `how a missing queue is declared: ${QUEUE_TYPES.join(", ")} (default: transient)`,
+      oneOf(...QUEUE_TYPES),
+    )
+    .option(...HEARTBEAT_OPTION)
+    .option(...logLevelOption("info"))
+    .option(...LOG_FORMAT_OPTION)
+    .option("--quiet", "log errors only")
+    .action(async (options) => {
+      configureLogging(environment, options, "info");
+      const { maxN, workers, prefetch, maxAttempts, quarantine, queueType } = options;
+      const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
+      const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
+      exit(
+        await run(environment, {
+          ...await connectOptions(environment, options, "serve"),
+          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, quarantine, queueType }),
+          ...given({ allowReplyTo, drainTimeoutMs }),
+          exitOnDisconnect: options.exitOnDisconnect ?? false,
+        }),
+      );
+    });
+}

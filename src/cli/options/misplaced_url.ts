@@ -1,0 +1,27 @@
+/**
+ * A broker's URL where none belongs, as after a misspelt option: whatever
+ * refuses it would show it as what it isn't, password and all.
+ *
+ * @module
+ */
+import { RpcError } from "../../errors.ts";
+import type { Environment } from "../environment.ts";
+
+/** Also one that is written wrongly. */
+const BROKER_URL = /amqps?:|:\/\//i;
+
+/** Variables that hold something else. */
+const VARIABLES = ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"];
+
+/** @throws {RpcError} `invalid_argument` if there is one. */
+export function refuseMisplacedUrls({ args, env }: Environment): void {
+  const isMisplaced = args.some((arg, index) =>
+    BROKER_URL.test(arg) && !arg.startsWith("--url=") && args[index - 1] !== "--url"
+  );
+  if (isMisplaced) {
+    throw new RpcError("invalid_argument", "each broker URL must follow a --url of its own");
+  }
+  const name = VARIABLES.find((name) => BROKER_URL.test(env[name] ?? ""));
+  if (name === undefined) return;
+  throw new RpcError("invalid_argument", `${name} holds a broker URL, which belongs in FIBRPC_URL`);
+}

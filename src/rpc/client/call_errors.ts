@@ -1,0 +1,98 @@
+/**
+ * The errors of calls that fail on this side: what was tried, where, and what
+ * was found out.
+ *
+ * @module
+ */
+import type { QueueInspection } from "../../amqp/queue.ts";
+import { RpcError } from "../../errors.ts";
+
+/** A call in an error's words, such as `fib(30) from rpc_queue on localhost:5672`. */
+export type CallPlace = string;
+
+/** The request queue doesn't exist. */
+export function noQueue(place: CallPlace): RpcError {
+  return new RpcError(
+    "no_server",
+    `nobody serves ${place}: the queue does not exist`,
+  );
+}
+
+/** The request queue has no consumer. */
+export function noConsumer(place: CallPlace): RpcError {
+  return new RpcError(
+    "no_server",
+    `nobody serves ${place}: the queue has no consumer`,
+  );
+}
+
+/** What is known when a call's time is up. */
+export interface Findings {
+  /** Why there is no connection, if there is none. */
+  readonly outage: string | undefined;
+  /** What a look at the queue found. */
+  readonly queue: QueueInspection | undefined;
+  /** How often the request was sent. */
+  readonly sent: number;
+  /** How many replies of no call have come since it was made. */
+  readonly unknownReplies: number;
+}
+
+/** The deadline passed. */
+export function expired(place: CallPlace, timeoutMs: number, findings: Findings): RpcError {
+  const text = `no reply to ${place} within ${formatMs(timeoutMs)}`;
+  if (findings.outage !== undefined) {
+    return new RpcError("unavailable", `${text}: ${findings.outage}`);
+  }
+  const facts = factsOf(findings);
+  return new RpcError(
+    "deadline_exceeded",
+    facts.length === 0 ? text : `${text}: ${facts.join(", ")}`,
+  );
+}
+
+/** The caller gave up. */
+export function cancelled(place: CallPlace, signal: AbortSignal): RpcError {
+  return new RpcError("cancelled", `the call of ${place} was cancelled`, {
+    cause: signal.reason,
+  });
+}
+
+/** The client was closed. */
+export function closed(): RpcError {
+  return new RpcError("cancelled", "the client was closed");
+}
+
+/** Not sent again, because it is not idempotent. */
+export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
+  return new RpcError(
+    "unavailable",
+    `outcome unknown: the connection was lost while ${place} was under way`,
+    { cause },
+  );
+}
+
+function factsOf({ queue, sent, unknownReplies }: Findings): string[] {
+  const facts: string[] = [];
+  if (queue?.found === false) facts.push("the queue is gone");
+  if (queue?.found === true) {
+    const { consumers, messages } = queue;
+    // Policies (a length limit, a time to live) drop messages, and nothing tells a client of it.
+    const guess = messages === 0 ? " (a server holds it, or a policy of the queue dropped it)" : "";
+    facts.push(count(consumers, "consumer"), `${count(messages, "message")} waiting${guess}`);
+  }
+  if (sent > 1) facts.push(`sent ${sent} times`);
+  if (unknownReplies > 0) {
+    const replies = unknownReplies === 1 ? "1 reply" : `${unknownReplies} replies`;
+    facts.push(`${replies} came with an unknown correlation id`);
+  }
+  return facts;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+function formatMs(ms: number): string {
+  return ms < 1000 ? `${ms} ms` : `${ms / 1000}s`;
+}

@@ -1,0 +1,155 @@
+/**
+ * Settings of a client and of a call, and what a client counts.
+ *
+ * @module
+ */
+import { RpcError } from "../../errors.ts";
+import {
+  checkInteger,
+  checkTimeout,
+  type ConnectOptions,
+  resolveConnectOptions,
+  type ResolvedConnectOptions,
+} from "../connect_options.ts";
+
+/** How replies come back; see {@linkcode RpcClientOptions.reply}. */
+export type ReplyPath = "direct" | "queue";
+
+const REPLY_PATHS: readonly ReplyPath[] = ["direct", "queue"];
+
+/** Settings of an `RpcClient`. */
+export interface RpcClientOptions extends ConnectOptions {
+  /**
+   * How long a call may take in all, in milliseconds, unless it says
+   * otherwise: connecting, waiting and reconnecting included.
+   *
+   * @default 30000
+   */
+  timeoutMs?: number;
+  /**
+   * How long the first connection may take, in milliseconds, over all brokers
+   * and attempts. A call's own timeout counts all the same.
+   *
+   * @default 5000
+   */
+  connectTimeoutMs?: number;
+  /**
+   * `direct` uses RabbitMQ's direct reply-to: nothing to declare, the fewest
+   * round trips. `queue` declares one exclusive queue for this client: more
+   * calls per second where many are in flight, but it needs the permission to
+   * configure.
+   *
+   * @default "direct"
+   */
+  reply?: ReplyPath;
+  /**
+   * Whether a call fails with `no_server` when nobody consumes the request
+   * queue, instead of waiting for a server to come.
+   *
+   * @default false
+   */
+  requireServer?: boolean;
+  /**
+   * How many calls may wait for their replies; one more fails at once with
+   * `resource_exhausted`.
+   *
+   * @default 100000
+   */
+  maxPending?: number;
+  /**
+   * Whether a call may run more than once, unless it says otherwise. Then a
+   * request that seems to be lost is sent again:
+   *
+   * - with its connection: at once on the next one;
+   * - with its queue, which was seen to be missing since: after `resendAfterMs`
+   *   without a reply;
+   * - if it is in its queue no more (which is empty, or a later request was
+   *   answered), and so are more requests than the queue's consumers hold, at 64
+   *   each: likewise;
+   * - if it is in its queue no more otherwise: after six times as long, or when
+   *   three quarters of the call's time have passed, since a server is probably
+   *   at work on it.
+   *
+   * The wait doubles each time. Otherwise a request is never sent again once a
+   * server may have started it: a call fails with `unavailable` when its
+   * connection is lost (`outcome unknown`), and with `deadline_exceeded` when it
+   * vanished in the broker. The broker may deliver it twice even so.
+   *
+   * @default false, but true in a `FibonacciClient`
+   */
+  idempotent?: boolean;
+  /**
+   * How long a call that is `idempotent` waits for its reply before it looks
+   * whether its request is lost, in milliseconds. `Infinity`: it never looks.
+   *
+   * @default 10000
+   */
+  resendAfterMs?: number;
+}
+
+/** Settings of one call. */
+export interface CallOptions {
+  /** How long it may take in all, in milliseconds. Default: the client's `timeoutMs`. */
+  timeoutMs?: number;
+  /** Gives the call up: it rejects with `cancelled`. */
+  signal?: AbortSignal;
+  /** Whether it may run more than once. Default: the client's `idempotent`. */
+  idempotent?: boolean;
+}
+
+/** What a client has done so far. */
+export interface RpcClientStats {
+  /** Calls made. */
+  calls: number;
+  /** Calls that ended with a response. */
+  responses: number;
+  /** Calls that ended with an error. */
+  errors: number;
+  /** Requests sent again: see {@linkcode RpcClientOptions.idempotent}. */
+  resubmissions: number;
+  /** Replies that no call waited for: late ones, duplicates, and the unknown. */
+  repliesDropped: number;
+  /** Those of them that had no correlation id, or one that no call of this client had. */
+  repliesUnknown: number;
+}
+
+/** {@linkcode RpcClientOptions}, checked and complete. */
+export type ResolvedClientOptions =
+  & ResolvedConnectOptions
+  & Required<Omit<RpcClientOptions, keyof ConnectOptions>>;
+
+/** Fills in the defaults; throws `invalid_argument` for a setting out of its range. */
+export function resolveClientOptions(
+  options: RpcClientOptions,
+): ResolvedClientOptions {
+  const {
+    timeoutMs = 30_000,
+    connectTimeoutMs = 5_000,
+    reply = "direct",
+    requireServer = false,
+    maxPending = 100_000,
+    idempotent = false,
+    resendAfterMs = 10_000,
+  } = options;
+  if (!REPLY_PATHS.includes(reply)) {
+    throw new RpcError(
+      "invalid_argument",
+      `reply ${JSON.stringify(reply)} is not one of ${REPLY_PATHS.join(", ")}`,
+    );
+  }
+  checkTimeout("timeoutMs", timeoutMs);
+  checkTimeout("connectTimeoutMs", connectTimeoutMs);
+  if (resendAfterMs !== Infinity) checkTimeout("resendAfterMs", resendAfterMs);
+  checkInteger("maxPending", maxPending, 1, Number.MAX_SAFE_INTEGER);
+  const connect = resolveConnectOptions(options, "client");
+  return {
+    ...connect,
+    timeoutMs,
+    connectTimeoutMs,
+    reply,
+    requireServer,
+    maxPending,
+    idempotent,
+    resendAfterMs,
+  };
+}

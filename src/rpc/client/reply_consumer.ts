@@ -1,0 +1,61 @@
+/**
+ * What replies come in on: direct reply-to, or a queue of the client's own.
+ *
+ * @module
+ */
+import { channelError } from "../../amqp/failure.ts";
+import type { Session } from "../../amqp/supervisor.ts";
+import type { AMQPChannel, AMQPMessage, Transport } from "../../amqp/transport.ts";
+import { DIRECT_REPLY_TO } from "../../protocol.ts";
+import type { ReplyPath } from "./options.ts";
+
+/** One channel for requests and their replies; a new one after each loss. */
+export interface ReplySession extends Session {
+  /** Settles when the broker has said that replies can come, or that they can't. */
+  readonly confirmed: Promise<unknown>;
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** The channel: requests must go out on it where replies are direct. */
+  readonly channel: AMQPChannel;
+  /** The requests' `reply_to`. */
+  readonly replyTo: string;
+}
+
+/**
+ * Opens the channel and consumes replies. A request can be sent as soon as it
+ * resolves: where replies are direct, that is before the broker has said a word.
+ *
+ * @param transport The connection.
+ * @param path How replies come back.
+ * @param onReply Gets each reply.
+ * @param onReturn Gets each request that no queue took.
+ * @throws {RpcError} `permission_denied` if this user may not declare a queue.
+ */
+export async function openReplySession(
+  transport: Transport,
+  path: ReplyPath,
+  onReply: (message: AMQPMessage) => void,
+  onReturn: (message: AMQPMessage) => void,
+): Promise<ReplySession> {
+  const channel = await transport.openChannel();
+  channel.onReturn = onReturn;
+  const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
+  const confirmed = channel.basicConsume(replyTo, { noAck: true }, onReply);
+  const ended = new Promise<Error>((resolve) => {
+    // By the consumer alone it isn't heard if it comes right behind its confirmation.
+    channel.onerror = (reason) => resolve(new Error(reason));
+    confirmed.then((consumer) => consumer.wait())
+      .then(() => resolve(new Error("the reply consumer ended")), resolve);
+  });
+  // A queue can be refused; its calls are many, and a round trip is little to them.
+  await (path === "direct" ? transport.requested(channel) : confirmed);
+  return { transport, channel, replyTo, confirmed, ended };
+}
+
+async function declareReplyQueue(channel: AMQPChannel): Promise<string> {
+  try {
+    return (await channel.queueDeclare("", { exclusive: true, autoDelete: true })).name;
+  } catch (error) {
+    throw channelError(error, "can't declare a reply queue (direct replies need no permission)");
+  }
+}

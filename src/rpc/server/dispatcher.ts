@@ -1,0 +1,285 @@
+/**
+ * What a server does with one request, from its arrival to the moment it is
+ * answered, dropped or rejected.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { RpcError, type RpcErrorCode } from "../../errors.ts";
+import {
+  CONTENT_TYPE_TEXT,
+  encodeError,
+  type ErrorReply,
+  SUSPECTS_SUFFIX,
+  TRANSIENT,
+} from "../../protocol.ts";
+import type { RpcServerCodec } from "../codec.ts";
+import { BodyLimit } from "../message_limit.ts";
+import { contextOf } from "./handler_context.ts";
+import { LogLimit } from "./log_limit.ts";
+import { unanswerable } from "./reply_to/reply_address.ts";
+import type { Refusal } from "./reply_to/reply_guard.ts";
+import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
+import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./options.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** What a caller sees of a failure that isn't its own. */
+const INTERNAL_MESSAGE = "the server failed; its log says why";
+
+/** See the module. */
+export class Dispatcher<Request, Response> {
+  /** What was done so far. */
+  readonly stats: RpcServerStats = {
+    requests: 0,
+    responses: 0,
+    errors: 0,
+    expired: 0,
+    abandoned: 0,
+    rejected: 0,
+    givenUp: 0,
+    duplicates: 0,
+    unroutable: 0,
+  };
+  readonly #codec: RpcServerCodec<Request, Response>;
+  readonly #handler: RpcHandler<Request, Response>;
+  readonly #options: ResolvedServerOptions;
+  /** A reply to one of them would come back as a request. */
+  readonly #ownQueues: readonly string[];
+  /** The requests that handlers are at work on, by their keys. */
+  readonly #underWay = new Map<string, ReceivedRequest>();
+  readonly #limit: BodyLimit;
+  readonly #checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
+  readonly #rejectionLog = new LogLimit();
+  readonly #returnLog = new LogLimit();
+  readonly #failureLog = new LogLimit();
+  readonly #givenUpLog = new LogLimit();
+
+  /**
+   * @param codec What the bodies mean.
+   * @param handler Computes the responses.
+   * @param options The server's.
+   * @param checkReplyTo Whether a reply there would cost the connection.
+   */
+  constructor(
+    codec: RpcServerCodec<Request, Response>,
+    handler: RpcHandler<Request, Response>,
+    options: ResolvedServerOptions,
+    checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>,
+  ) {
+    this.#codec = codec;
+    this.#handler = handler;
+    this.#options = options;
+    this.#limit = new BodyLimit(options.maxMessageBytes);
+    this.#checkReplyTo = checkReplyTo;
+    this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
+  }
+
+  /** Requests come by this connection now. */
+  startOn(connection: object): void {
+    this.#limit.startOn(connection);
+  }
+
+  /** A channel was closed, perhaps because of a reply: the next one like it is not sent. */
+  learn(reason: Error): void {
+    this.#limit.learn(reason);
+  }
+
+  /**
+   * Whether a request can be answered; if not, it is rejected. A promise where
+   * its reply address has to be looked at first.
+   */
+  admit(request: ReceivedRequest): boolean | Promise<boolean> {
+    const refusal = unanswerable(request, this.#ownQueues, this.#isAllowed) ??
+      this.#checkReplyTo(request.replyTo);
+    if (refusal === undefined) return true;
+    if (typeof refusal === "string") return this.#isAdmitted(request, refusal);
+    return refusal.then((found) => this.#isAdmitted(request, found));
+  }
+
+  #isAdmitted(request: ReceivedRequest, refusal: Refusal): boolean {
+    if (request.inbox.isLost) return false;
+    if (refusal === undefined) return true;
+    this.stats.rejected += 1;
+    request.inbox.reject(request);
+    this.#logRejection(refusal);
+    return false;
+  }
+
+  /** Starts it; the promise, if one is needed, resolves when it is settled. */
+  serve(request: ReceivedRequest): void | Promise<void> {
+    if (request.inbox.isLost) return;
+    if (request.expired) {
+      this.#expire(request);
+      return;
+    }
+    const first = this.#underWay.size > 0 ? this.#underWay.get(request.key) : undefined;
+    if (first !== undefined && isSameCall(request) && !first.expired) {
+      return this.#serveWith(first, request);
+    }
+    let result: Response | PromiseLike<Response>;
+    try {
+      result = this.#handler(this.#decode(request), contextOf(request));
+    } catch (error) {
+      this.#replyError(request, error);
+      return;
+    }
+    if (!isPromiseLike(result)) {
+      this.#reply(request, result);
+      return;
+    }
+    Promise.resolve(result).then(
+      (response) => this.#reply(request, response),
+      (error) => this.#replyError(request, error),
+    );
+    const { key } = request;
+    this.#underWay.set(key, request);
+    return request.settled.then(() => {
+      if (this.#underWay.get(key) === request) this.#underWay.delete(key);
+    });
+  }
+
+  /** A codec that throws anything but an `RpcError`, as `JSON.parse` does, means the same. */
+  #decode(request: ReceivedRequest): Request {
+    try {
+      return this.#codec.decodeRequest(request.takeBody());
+    } catch (thrown) {
+      if (thrown instanceof RpcError) throw thrown;
+      logger.debug("a request can't be decoded: {error}", { error: stackOf(thrown) });
+      const { message } = RpcError.from(thrown);
+      throw new RpcError("invalid_argument", `the request can't be decoded: ${message}`);
+    }
+  }
+
+  /** A caller sent its call again: one reply is enough, within the time of either. */
+  async #serveWith(first: ReceivedRequest, again: ReceivedRequest): Promise<void> {
+    this.stats.duplicates += 1;
+    first.extend(again.deadline);
+    await first.settled;
+    if (first.inbox.isLost) await this.serve(again);
+    else again.inbox.drop(again);
+  }
+
+  /** Answers a request that took its server with it too often. */
+  giveUp(request: ReceivedRequest): void {
+    const { maxAttempts, queue } = this.#options;
+    this.stats.givenUp += 1;
+    const level = this.#givenUpLog.passes() ? "error" : "debug";
+    logger[level](
+      "gave up a request of {queue} that took its server with it {maxAttempts} times " +
+        "({givenUp} such requests so far)",
+      {
+        queue,
+        maxAttempts,
+        givenUp: this.stats.givenUp,
+        correlationId: request.message.properties.correlationId,
+      },
+    );
+    const text = `the request was given up: its server died ${maxAttempts} times in a row`;
+    this.#replyError(request, new RpcError("internal", text));
+  }
+
+  #abandon(request: ReceivedRequest): void {
+    this.stats.abandoned += 1;
+    request.inbox.reject(request);
+  }
+
+  readonly #isAllowed = (replyTo: string): boolean => {
+    try {
+      return this.#options.allowReplyTo?.(replyTo) ?? true;
+    } catch (error) {
+      logger.error("allowReplyTo failed, so it does not allow: {error}", { error: stackOf(error) });
+      return false;
+    }
+  };
+
+  #logRejection(reason: string): void {
+    if (!this.#rejectionLog.passes()) return;
+    const { rejected } = this.stats;
+    logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
+      reason,
+      rejected,
+    });
+  }
+
+  /** Counts a reply that came back: its queue does not exist. */
+  countReturned(replyTo: string): void {
+    this.stats.unroutable += 1;
+    if (!this.#returnLog.passes()) return;
+    const { unroutable } = this.stats;
+    logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {
+      replyTo,
+      unroutable,
+    });
+  }
+
+  #reply(request: ReceivedRequest, response: Response): void {
+    if (this.#isUnwanted(request)) return;
+    try {
+      const body = this.#codec.encodeResponse(response);
+      if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
+      this.stats.responses += 1;
+      request.inbox.reply(request, body, {
+        contentType: CONTENT_TYPE_TEXT,
+        deliveryMode: TRANSIENT,
+      });
+    } catch (error) {
+      this.#replyError(request, error);
+    }
+  }
+
+  /** Whether nobody waits for a reply; then the request is settled without one. */
+  #isUnwanted(request: ReceivedRequest): boolean {
+    if (request.inbox.isLost) return true; // It is delivered again, here or elsewhere.
+    if (request.isAbandoned) this.#abandon(request);
+    else if (request.expired) this.#expire(request);
+    else return false;
+    return true;
+  }
+
+  /** Its time is up. */
+  #expire(request: ReceivedRequest): void {
+    this.stats.expired += 1;
+    request.inbox.drop(request);
+  }
+
+  #replyError(request: ReceivedRequest, thrown: unknown): void {
+    if (this.#isUnwanted(request)) return;
+    this.stats.errors += 1;
+    if (!(thrown instanceof RpcError)) {
+      const level = this.#failureLog.passes() ? "error" : "debug";
+      const { errors } = this.stats;
+      logger[level]("a handler failed: {error} ({errors} errors so far)", {
+        error: stackOf(thrown),
+        errors,
+      });
+    }
+    const { code, message } = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
+    const { body, properties } = this.#encodeError(code, message);
+    request.inbox.reply(request, body, properties);
+  }
+
+  /** What is over the broker's limit would cost the channel: the message is cut. */
+  #encodeError(code: RpcErrorCode, message: string): ErrorReply {
+    let reply = encodeError(new RpcError(code, message));
+    for (let { length } = message; length > 0 && !this.#limit.allows(reply.body);) {
+      length = Math.floor(length / 2);
+      reply = encodeError(new RpcError(code, `${message.slice(0, length)}...`));
+    }
+    return reply;
+  }
+}
+
+/** Whether its key tells it from all other calls: some callers use a correlation id twice. */
+function isSameCall({ message: { properties, body } }: ReceivedRequest): boolean {
+  return properties.correlationId !== undefined && (body?.length ?? 0) <= COMPARED_BODY_BYTES;
+}
+
+/** Also what is no `Promise`: database libraries have queries that begin when `then` is called. */
+function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+  return typeof (value as PromiseLike<Value> | null | undefined)?.then === "function";
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.stack ?? String(thrown) : String(thrown);
+}

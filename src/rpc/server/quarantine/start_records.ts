@@ -1,0 +1,322 @@
+/**
+ * A record of each start of a request that was delivered before, kept by the
+ * broker: who starts one publishes a small message to the suspects' queue,
+ * fetches it back and holds it, unacknowledged, until the request is settled.
+ * When the server dies, the record goes back to the queue, and the next server
+ * that is handed the request sees that it was started.
+ *
+ * The request itself stays in its own queue all the time. Whatever becomes of
+ * the suspects' queue, by a policy, a permission or an operator, costs records,
+ * and never a request.
+ *
+ * @module
+ */
+import { pause } from "../../../amqp/backoff.ts";
+import { brokerText } from "../../../amqp/failure.ts";
+import { encodeText } from "../../../amqp/frames/text.ts";
+import { type QueueType, renewQueue } from "../../../amqp/queue.ts";
+import type { AMQPMessage, Transport } from "../../../amqp/transport.ts";
+import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol.ts";
+import type { Inbox } from "../request_channel.ts";
+
+/** The most that is read at once. */
+const READ_LIMIT = 2_000;
+
+/** How long what was published may take to come back, in milliseconds: another server may be reading it. */
+const RETURN_MS = 1_000;
+
+/** How long to wait before it is looked for again, in milliseconds, at the least and at random. */
+const AGAIN_MS = { least: 10, random: 50 };
+
+/** How long all of it may take, in milliseconds. */
+const TIMEOUT_MS = 5_000;
+
+/** How long the queue is left alone when it can't be used, in milliseconds: the broker logs each refusal. */
+const PAUSE_MS = 60_000;
+
+/** After so long without use, in milliseconds, the broker removes the queue. */
+const QUEUE_EXPIRES_MS = 60 * 60 * 1000;
+
+/** How the reading consumer is named on its channel. */
+const READER_TAG = "fibrpc.reader";
+
+/** A request that is about to be started. */
+export interface Start {
+  /** The same for every delivery of the request, and of no other. */
+  readonly key: string;
+  /** For how long a record of it is of use, in milliseconds. */
+  readonly lifeMs: number;
+}
+
+/** A start that is on record. */
+export interface StartRecord {
+  /** How many servers started the request and have not ended their records. */
+  readonly lostStarts: number;
+  /**
+   * Removes the record, if need be when this server is connected again.
+   *
+   * @param isLostWithServer Leaves it where it is if the connection is gone.
+   */
+  end(isLostWithServer: boolean): void;
+}
+
+/** How {@linkcode StartRecords} work. */
+export interface StartRecordsOptions {
+  /** The suspects' queue. */
+  readonly queue: string;
+  /** How it is declared. */
+  readonly queueType: QueueType;
+  /** Opens a channel. */
+  readonly openInbox: (transport: Transport, onSettled: () => void) => Promise<Inbox>;
+  /** Takes what is no record, or not: then it stays in the queue. */
+  readonly onRequest: (inbox: Inbox, message: AMQPMessage) => boolean;
+  /** Aborts when nothing is recorded any more. */
+  readonly signal: AbortSignal;
+}
+
+/** See the module. */
+export class StartRecords {
+  readonly #options: StartRecordsOptions;
+  /** Records of this server that went back to the queue with an earlier connection. */
+  readonly #stray = new Set<string>();
+  #transport: Transport | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #mayDeclare = true;
+  #pausedUntil = -Infinity;
+  #failure: string | undefined;
+
+  /** It begins with {@linkcode StartRecords.startOn}. */
+  constructor(options: StartRecordsOptions) {
+    this.#options = options;
+  }
+
+  /** Uses this connection from now on. */
+  startOn(transport: Transport): void {
+    this.#transport = transport;
+    this.#mayDeclare = true;
+    this.#pausedUntil = -Infinity;
+    // What never came back was dropped, or has expired.
+    for (const id of this.#stray) if (this.#stray.size > READ_LIMIT) this.#stray.delete(id);
+  }
+
+  /** Why not all starts can be recorded at present. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /** Whether there are records of this server's to be removed. */
+  get hasStray(): boolean {
+    return this.#stray.size > 0;
+  }
+
+  /**
+   * Records starts, and removes records that are of no use any more.
+   *
+   * @param starts None: it only looks what is there.
+   * @param takesOver Whether lost records of these requests are ended with the new ones.
+   * @returns A record for each, `undefined` where that was not possible.
+   */
+  record(starts: readonly Start[], takesOver = false): Promise<(StartRecord | undefined)[]> {
+    const turn = this.#last.then(() => this.#record(starts, takesOver));
+    this.#last = turn;
+    return turn;
+  }
+
+  /** It never rejects. */
+  async #record(
+    starts: readonly Start[],
+    takesOver: boolean,
+  ): Promise<(StartRecord | undefined)[]> {
+    const none = starts.map(() => undefined);
+    const transport = this.#transport;
+    if (transport === undefined || transport.closed) return none;
+    // While an alarm lasts nothing can be published.
+    if (transport.blocked !== undefined || performance.now() < this.#pausedUntil) return none;
+    let reading: Reading | undefined;
+    let isLate = false;
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      isLate = true;
+      late.reject(new Error(`no answer within ${TIMEOUT_MS} ms`));
+    }, TIMEOUT_MS);
+    const look = async () => {
+      if (await this.#isEmpty(transport) && starts.length === 0) return [];
+      reading = await Reading.open(this.#options, transport, this.#stray);
+      if (isLate) reading.abandon();
+      return await reading.record(starts, takesOver);
+    };
+    try {
+      const records = await Promise.race([look(), late.promise]);
+      const isPartial = records.includes(undefined);
+      this.#failure = isPartial ? "not all that is published to it comes back" : undefined;
+      return records;
+    } catch (error) {
+      reading?.abandon();
+      if (!transport.closed && transport.blocked === undefined) this.#fail(error);
+      return none;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure = brokerText(error);
+    this.#pausedUntil = performance.now() + PAUSE_MS;
+    this.#mayDeclare = true;
+  }
+
+  /** Declares the queue where this server may, so that it is there, and stays. */
+  async #isEmpty(transport: Transport): Promise<boolean> {
+    if (!this.#mayDeclare) return false;
+    const { queue, queueType } = this.#options;
+    const found = await renewQueue(transport, queue, queueType, QUEUE_EXPIRES_MS);
+    this.#mayDeclare = found !== undefined;
+    return found?.messages === 0;
+  }
+}
+
+/** One look at the queue, and the records that are made with it, on a channel of their own. */
+class Reading {
+  readonly #options: StartRecordsOptions;
+  readonly #inbox: Inbox;
+  readonly #stray: Set<string>;
+  /** The keys of records that other servers left, by their ids. */
+  readonly #left = new Map<string, string>();
+  /** The delivery tags of the records that are held, by their ids. */
+  readonly #held = new Map<string, number>();
+  /** The keys whose lost records are held too. */
+  #takenOver: readonly string[] = [];
+  #ids: readonly string[] = [];
+  #isDone = false;
+
+  private constructor(options: StartRecordsOptions, inbox: Inbox, stray: Set<string>) {
+    this.#options = options;
+    this.#inbox = inbox;
+    this.#stray = stray;
+  }
+
+  static async open(
+    options: StartRecordsOptions,
+    transport: Transport,
+    stray: Set<string>,
+  ): Promise<Reading> {
+    const inbox = await options.openInbox(transport, () => reading.#closeIfUnused());
+    const reading = new Reading(options, inbox, stray);
+    return reading;
+  }
+
+  /** @throws If the queue can't be read, or keeps nothing. */
+  async record(
+    starts: readonly Start[],
+    takesOver: boolean,
+  ): Promise<(StartRecord | undefined)[]> {
+    const keys = await Promise.all(starts.map(({ key }) => digest(key)));
+    if (takesOver) this.#takenOver = keys;
+    await this.#inbox.channel.basicQos(READ_LIMIT);
+    // Before anything is published to it: it may not be readable at all.
+    await this.#read();
+    this.#ids = starts.map(() => crypto.randomUUID());
+    for (const [n, { lifeMs }] of starts.entries()) this.#publish(this.#ids[n]!, keys[n]!, lifeMs);
+    const end = performance.now() + RETURN_MS;
+    const isHeld = (id: string) => this.#held.has(id);
+    while (starts.length > 0) {
+      await this.#read();
+      if (this.#ids.every(isHeld) || performance.now() >= end) break;
+      await pause(AGAIN_MS.least + AGAIN_MS.random * Math.random(), this.#options.signal);
+    }
+    if (starts.length > 0 && !this.#ids.some(isHeld)) {
+      throw new Error("what is published to it does not come back");
+    }
+    this.#isDone = true;
+    this.#closeIfUnused();
+    return this.#ids.map((id, n) => isHeld(id) ? this.#recordOf(id, keys[n]!) : undefined);
+  }
+
+  #recordOf(id: string, key: string): StartRecord {
+    const ids = [id];
+    let lostStarts = 0;
+    for (const [other, otherKey] of this.#left) {
+      if (otherKey !== key) continue;
+      lostStarts += 1;
+      if (this.#held.has(other)) ids.push(other);
+    }
+    const { transport } = this.#inbox;
+    return {
+      lostStarts,
+      end: (isLostWithServer) => {
+        if (!this.#inbox.isLost && !transport.closed) { for (const held of ids) this.#end(held); }
+        else if (!isLostWithServer) this.#stray.add(id);
+      },
+    };
+  }
+
+  /** Reads all that is in the queue, and gives back what is of no concern here. */
+  async #read(): Promise<void> {
+    const { channel } = this.#inbox;
+    const messages: AMQPMessage[] = [];
+    await channel.basicConsume(
+      this.#options.queue,
+      { noAck: false, tag: READER_TAG },
+      (message) => void messages.push(message),
+    );
+    await channel.basicCancel(READER_TAG);
+    for (const message of messages) this.#sort(message);
+  }
+
+  #sort(message: AMQPMessage): void {
+    const { deliveryTag, properties: { contentType, correlationId: id = "" } } = message;
+    if (contentType !== CONTENT_TYPE_START) {
+      if (!this.#options.onRequest(this.#inbox, message)) this.#giveBack(deliveryTag);
+    } else if (this.#ids.includes(id)) {
+      this.#held.set(id, deliveryTag);
+    } else if (this.#stray.delete(id)) {
+      this.#ack(deliveryTag);
+    } else {
+      const key = message.bodyString() ?? "";
+      this.#left.set(id, key);
+      if (this.#takenOver.includes(key)) this.#held.set(id, deliveryTag);
+      else this.#giveBack(deliveryTag);
+    }
+  }
+
+  #publish(id: string, key: string, lifeMs: number): void {
+    const { transport, channel } = this.#inbox;
+    transport.publish(channel, this.#options.queue, key, {
+      contentType: CONTENT_TYPE_START,
+      correlationId: id,
+      expiration: String(Math.ceil(lifeMs)),
+      deliveryMode: TRANSIENT,
+    }).catch(() => {}); // Then it does not come back.
+  }
+
+  #end(id: string): void {
+    const deliveryTag = this.#held.get(id);
+    if (deliveryTag === undefined) return;
+    this.#ack(deliveryTag);
+    this.#held.delete(id);
+    this.#closeIfUnused();
+  }
+
+  #ack(deliveryTag: number): void {
+    this.#inbox.channel.basicAck(deliveryTag).catch(() => {}); // Its channel is gone: it is back.
+  }
+
+  #giveBack(deliveryTag: number): void {
+    this.#inbox.channel.basicReject(deliveryTag, true).catch(() => {}); // It is back already.
+  }
+
+  /** The broker takes back what is held. */
+  abandon(): void {
+    this.#inbox.close();
+  }
+
+  #closeIfUnused(): void {
+    if (this.#isDone && this.#held.size === 0 && this.#inbox.open.size === 0) this.#inbox.close();
+  }
+}
+
+/** Requests are not readable in the records: who may read these may not be meant to see those. */
+async function digest(text: string): Promise<string> {
+  const bytes = await crypto.subtle.digest("SHA-256", encodeText(text));
+  return btoa(String.fromCharCode(...new Uint8Array(bytes)));
+}

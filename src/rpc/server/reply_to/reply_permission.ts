@@ -1,0 +1,65 @@
+/**
+ * Whether a server may publish replies, and what the broker's direct reply-to
+ * addresses are like: seen before it takes requests, which would wait in vain
+ * otherwise.
+ *
+ * @module
+ */
+import type { BrokerUrl } from "../../../amqp/broker_url.ts";
+import { channelError } from "../../../amqp/failure.ts";
+import { Transport, type TransportOptions } from "../../../amqp/transport.ts";
+import { DIRECT_REPLY_TO } from "../../../protocol.ts";
+
+/**
+ * Publishes a message that no queue takes, on a connection of its own: while an
+ * alarm lasts, the broker reads nothing after a message. It comes back with
+ * the address that the broker made of its `reply_to`. What can't be seen, for
+ * an alarm or for want of a second connection, counts as permitted.
+ *
+ * @param timeoutMs For all of it, in milliseconds.
+ * @param signal Gives up early.
+ * @returns A direct reply-to address of this broker; `undefined` if it gives none.
+ * @throws {RpcError} `permission_denied` if this user may not.
+ */
+export async function ensureReplyPermission(
+  broker: BrokerUrl,
+  options: TransportOptions,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const end = performance.now() + timeoutMs;
+  const transport = await Transport.open(broker, options, timeoutMs, signal).catch(() => undefined);
+  if (transport === undefined) return undefined;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    transport.destroy(new Error("no answer"));
+  }, end - performance.now());
+  try {
+    return await publishNowhere(transport);
+  } catch (error) {
+    if (isLate) return undefined;
+    throw channelError(error, "can't publish replies");
+  } finally {
+    clearTimeout(timer);
+    if (transport.blocked === undefined) await transport.close();
+    else transport.destroy(new Error("an alarm")); // It would not hear a goodbye.
+  }
+}
+
+/** @returns The address that the message came back with. */
+async function publishNowhere(transport: Transport): Promise<string | undefined> {
+  let channel = await transport.openChannel();
+  const consuming = channel.basicConsume(DIRECT_REPLY_TO, { noAck: true }, () => {});
+  const isDirect = await consuming.then(() => true, () => false);
+  if (!isDirect) channel = await transport.openChannel(); // The refusal closed it.
+  let address: string | undefined;
+  channel.onReturn = ({ properties }) => address = properties.replyTo;
+  // Without the permission it costs the channel, as a reply would.
+  channel.basicPublish("", "", "", isDirect ? { replyTo: DIRECT_REPLY_TO } : {}, true)
+    .catch(() => {});
+  const answer = channel.basicQos(1);
+  answer.catch(() => {}); // After the race.
+  await Promise.race([answer, transport.firstBlocked]);
+  return address;
+}

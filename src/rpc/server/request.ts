@@ -1,0 +1,174 @@
+/**
+ * One request in a server's hands: its channel, its time, its signal.
+ *
+ * @module
+ */
+import type { AMQPMessage, AMQPProperties, Transport } from "../../amqp/transport.ts";
+import { MAX_TIMEOUT_MS } from "../../protocol.ts";
+
+/** What a request came by, and is settled on: once, by one of these. */
+export interface RequestInbox {
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
+  readonly isLost: boolean;
+  /** Replies, then acknowledges. */
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void;
+  /** Acknowledges without a reply. */
+  drop(request: ReceivedRequest): void;
+  /** Rejects without requeue. */
+  reject(request: ReceivedRequest): void;
+  /** Rejects with requeue: another server may take it. */
+  giveBack(request: ReceivedRequest): void;
+  /** Whether nobody listens at its reply address. */
+  isCallerGone(request: ReceivedRequest): Promise<boolean>;
+}
+
+/** What is kept of a delivery. */
+type Delivery = Pick<AMQPMessage, "body" | "deliveryTag" | "properties" | "redelivered">;
+
+/** A body of so many bytes or fewer is kept until the request is settled. */
+const KEPT_BODY_BYTES = 4_096;
+
+/** So many bytes of a body are compared. */
+export const COMPARED_BODY_BYTES = 256;
+
+const EMPTY = new Uint8Array();
+
+/** A delivered request. */
+export class ReceivedRequest {
+  /** What it came by, and is settled on. */
+  readonly inbox: RequestInbox;
+  #message: Delivery;
+  #deadline: number | undefined;
+  #key: string | undefined;
+  #controller: AbortController | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #aborted: Error | undefined;
+  #timeIsUp = false;
+  #isAbandoned = false;
+  #isSettled = false;
+  #settled: PromiseWithResolvers<void> | undefined;
+
+  /**
+   * @param inbox What it came by.
+   * @param message What was delivered.
+   * @param deliveredAt When, on the clock of `performance.now()`.
+   */
+  constructor(inbox: RequestInbox, message: AMQPMessage, deliveredAt: number) {
+    this.inbox = inbox;
+    this.#message = message;
+    // The broker lets nothing else than digits through. With 0 it is delivered at once or never.
+    const timeMs = Number(message.properties.expiration ?? 0);
+    this.#deadline = timeMs === 0 ? undefined : deliveredAt + timeMs;
+  }
+
+  /** The delivery, for its tag and properties. */
+  get message(): Delivery {
+    return this.#message;
+  }
+
+  /** Where the reply goes. */
+  get replyTo(): string {
+    return this.#message.properties.replyTo ?? "";
+  }
+
+  /** See `HandlerContext.redelivered`. */
+  get redelivered(): boolean {
+    return this.#message.redelivered;
+  }
+
+  /** See `HandlerContext.deadline`. */
+  get deadline(): number | undefined {
+    return this.#deadline;
+  }
+
+  /**
+   * The same for every delivery of a request: its correlation id, its reply
+   * address, the length of its body and the beginning of it.
+   */
+  get key(): string {
+    if (this.#key === undefined) {
+      const { correlationId = "" } = this.#message.properties;
+      const body = this.#message.body ?? EMPTY;
+      const head = String.fromCharCode(...body.subarray(0, COMPARED_BODY_BYTES));
+      this.#key = `${correlationId} ${this.replyTo} ${body.length} ${head}`;
+    }
+    return this.#key;
+  }
+
+  /** The body, to be decoded: once, because a large one is not kept. */
+  takeBody(): Uint8Array {
+    const body = this.#message.body ?? EMPTY;
+    if (body.length > KEPT_BODY_BYTES) {
+      void this.key; // It can't be made without the body.
+      const { deliveryTag, properties, redelivered } = this.#message;
+      this.#message = { deliveryTag, properties, redelivered, body: null };
+    }
+    return body;
+  }
+
+  /** See `HandlerContext.signal`. Made when it is asked for: most handlers never do. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+      else this.#startTimer();
+    }
+    return this.#controller.signal;
+  }
+
+  /** The same call was sent again: the later of the deadlines counts. */
+  extend(deadline: number | undefined): void {
+    if (this.#deadline === undefined) return;
+    this.#deadline = deadline === undefined ? undefined : Math.max(deadline, this.#deadline);
+    clearTimeout(this.#timer);
+    if (this.#controller !== undefined) this.#startTimer();
+  }
+
+  #startTimer(): void {
+    const leftMs = (this.#deadline ?? Infinity) - performance.now();
+    if (leftMs > MAX_TIMEOUT_MS) return; // No timer can hold it.
+    this.#timer = setTimeout(() => {
+      this.#timeIsUp = true; // A timer may be a little early.
+      this.abort(new Error("the request's time is up"));
+    }, Math.max(leftMs, 0));
+  }
+
+  /** See `HandlerContext.isCallerGone`. */
+  async isCallerGone(): Promise<boolean> {
+    this.#isAbandoned = await this.inbox.isCallerGone(this);
+    return this.#isAbandoned;
+  }
+
+  /** Whether its caller was looked for, and was gone. */
+  get isAbandoned(): boolean {
+    return this.#isAbandoned;
+  }
+
+  /** Aborts the handler's signal: its result is of no use. */
+  abort(reason: Error): void {
+    this.#aborted ??= reason;
+    this.#controller?.abort(reason);
+    clearTimeout(this.#timer);
+  }
+
+  /** Resolves when it is answered, dropped, rejected, given back, or out of reach. */
+  get settled(): Promise<void> {
+    this.#settled ??= Promise.withResolvers();
+    if (this.#isSettled) this.#settled.resolve();
+    return this.#settled.promise;
+  }
+
+  /** It is settled: see {@linkcode ReceivedRequest.settled}. */
+  settle(): void {
+    this.#isSettled = true;
+    this.#settled?.resolve();
+    clearTimeout(this.#timer);
+  }
+
+  /** Whether its caller has stopped waiting. */
+  get expired(): boolean {
+    return this.#timeIsUp || this.#deadline !== undefined && performance.now() >= this.#deadline;
+  }
+}

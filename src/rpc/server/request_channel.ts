@@ -1,0 +1,157 @@
+/**
+ * Requests that came by one channel, and must be answered, dropped or
+ * rejected on it.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import { Acknowledger } from "../../amqp/ack_batcher.ts";
+import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../../amqp/transport.ts";
+import { DIRECT_REPLY_TO } from "../../protocol.ts";
+import type { LostRequests } from "./quarantine/own_losses.ts";
+import type { ReplyProbe } from "./reply_to/reply_probe.ts";
+import { ReceivedRequest, type RequestInbox } from "./request.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** See the module. */
+export class Inbox implements RequestInbox {
+  /** The connection it is on. */
+  readonly transport: Transport;
+  /** The channel it is on. */
+  readonly channel: AMQPChannel;
+  /** Delivered, and not settled yet. */
+  readonly open: Set<ReceivedRequest> = new Set();
+  readonly #acknowledger: Acknowledger;
+  readonly #onSettled: () => void;
+  readonly #probe: ReplyProbe;
+  readonly #losses: LostRequests;
+  /** Replies that wait until the broker takes messages again. */
+  readonly #held: (() => void)[] = [];
+  #lost: Error | undefined;
+
+  /**
+   * @param transport The connection.
+   * @param channel The channel.
+   * @param probe Looks at reply addresses.
+   * @param losses Remembers the requests that are lost with the channel.
+   * @param onSettled Called whenever there is one open request less, or none is left.
+   */
+  constructor(
+    transport: Transport,
+    channel: AMQPChannel,
+    probe: ReplyProbe,
+    losses: LostRequests,
+    onSettled: () => void,
+  ) {
+    this.transport = transport;
+    this.channel = channel;
+    this.#acknowledger = new Acknowledger(transport, channel);
+    this.#probe = probe;
+    this.#losses = losses;
+    this.#onSettled = onSettled;
+    transport.gone.then((reason) => this.lose(reason));
+    transport.blockedListeners.add(this.#releaseHeld);
+    channel.onerror = (reason) => this.lose(new Error(reason));
+  }
+
+  /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
+  get isLost(): boolean {
+    return this.#lost !== undefined;
+  }
+
+  /** Why they are. */
+  get lost(): Error | undefined {
+    return this.#lost;
+  }
+
+  /** A delivery becomes an open request. */
+  take(message: AMQPMessage): ReceivedRequest {
+    const request = new ReceivedRequest(this, message, this.transport.receivedAt);
+    this.open.add(request);
+    return request;
+  }
+
+  /** Replies, then acknowledges, on the same channel in that order. The properties get the correlation id. */
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
+    const { correlationId } = request.message.properties;
+    if (correlationId !== undefined) properties.correlationId = correlationId;
+    this.#publish(request, body, properties);
+  }
+
+  /** Acknowledges without a reply. */
+  drop(request: ReceivedRequest): void {
+    if (this.isLost) return;
+    this.#acknowledger.ack(request.message.deliveryTag);
+    this.#settle(request);
+  }
+
+  /** Rejects without requeue. */
+  reject(request: ReceivedRequest): void {
+    if (this.isLost) return;
+    this.#acknowledger.reject(request.message.deliveryTag, false);
+    this.#settle(request);
+  }
+
+  /** Rejects with requeue: another server may take it. */
+  giveBack(request: ReceivedRequest): void {
+    if (this.isLost) return;
+    this.#acknowledger.reject(request.message.deliveryTag, true);
+    this.#settle(request);
+  }
+
+  /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
+  async isCallerGone(request: ReceivedRequest): Promise<boolean> {
+    return await this.#probe.isGone(this.transport.broker, request.replyTo);
+  }
+
+  readonly #releaseHeld = (): void => {
+    if (this.transport.blocked !== undefined) return;
+    for (const send of this.#held.splice(0)) send();
+  };
+
+  /** Its channel is gone. */
+  lose(reason: Error): void {
+    if (this.isLost) return;
+    this.#lost = reason;
+    this.#acknowledger.stop();
+    this.transport.blockedListeners.delete(this.#releaseHeld);
+    for (const request of this.open) {
+      this.#losses.add(request);
+      request.abort(reason);
+      request.settle();
+    }
+    this.open.clear();
+    this.#onSettled();
+  }
+
+  /** Closes the channel; what is open goes back to the queue. */
+  close(): void {
+    if (this.isLost) return;
+    this.transport.flush();
+    this.lose(new Error("the channel was closed"));
+    this.channel.close().catch(() => {}); // Its connection is gone: so is it.
+  }
+
+  #publish(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
+    if (this.isLost) return;
+    if (this.transport.blocked !== undefined) {
+      this.#held.push(() => this.#publish(request, body, properties));
+      return;
+    }
+    const { replyTo } = request;
+    // Brokers differ on what mandatory means for a direct address.
+    const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
+    this.transport.publish(this.channel, replyTo, body, properties, mandatory)
+      .catch((error) =>
+        logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) })
+      );
+    this.drop(request);
+  }
+
+  #settle(request: ReceivedRequest): void {
+    request.settle();
+    this.open.delete(request);
+    this.#onSettled();
+  }
+}

@@ -1,0 +1,220 @@
+import { assertEquals } from "@std/assert";
+import type { QueueInspection } from "../../../src/amqp/queue.ts";
+import type { PendingCall } from "../../../src/rpc/client/pending_call.ts";
+import type { ReplySession } from "../../../src/rpc/client/reply_consumer.ts";
+import { SilenceWatch } from "../../../src/rpc/client/lost_requests.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+
+type Call = PendingCall<unknown, never>;
+
+const AFTER_MS = 1_000;
+
+/** A watch on calls that were just sent, on a clock that the test moves. */
+class Scene implements Disposable {
+  readonly clock = new FakeClock();
+  readonly pending = new Map<string, Call>();
+  readonly resent: string[] = [];
+  readonly pauses: number[] = [];
+  readonly session = {} as ReplySession;
+  readonly watch: SilenceWatch<Call>;
+  queue: QueueInspection = { found: true, consumers: 1, messages: 0 };
+  connected = true;
+  looks = 0;
+
+  constructor(resendAfterMs = AFTER_MS) {
+    this.watch = new SilenceWatch<Call>({
+      resendAfterMs,
+      pending: this.pending,
+      session: () => this.connected ? this.session : undefined,
+      inspect: () => {
+        this.looks += 1;
+        return Promise.resolve(this.queue);
+      },
+      resend: (call, pauseMs) => {
+        this.resent.push(call.options.id);
+        this.pauses.push(pauseMs);
+        call.sent += 1;
+        call.sentAt = performance.now();
+      },
+    });
+    this.watch.start();
+  }
+
+  send(
+    id: string,
+    options: { idempotent?: boolean; sent?: number; timeoutMs?: number } = {},
+  ): Call {
+    const { idempotent = true, sent = 1, timeoutMs = 1_000 * AFTER_MS } = options;
+    const call = {
+      options: { id, idempotent, timeoutMs },
+      deadline: performance.now() + timeoutMs,
+      sent,
+      sentAt: performance.now(),
+      sentOn: this.session,
+    } as unknown as Call;
+    this.pending.set(id, call);
+    return call;
+  }
+
+  answer(call: Call): void {
+    this.watch.answered(call);
+    this.pending.delete(call.options.id);
+  }
+
+  /** Moves the clock on in steps, so that what a look finds is dealt with at its time. */
+  async advance(ms: number): Promise<void> {
+    const STEP_MS = 10;
+    for (let passed = 0; passed < ms; passed += STEP_MS) {
+      this.clock.advance(STEP_MS);
+      for (let i = 0; i < 10; i++) await Promise.resolve();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.watch.stop();
+    this.clock[Symbol.dispose]();
+  }
+}
+
+Deno.test("SilenceWatch: out of a queue without consumers, a request is sent again", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 0, messages: 0 };
+  scene.send("a");
+  await scene.advance(AFTER_MS - 10);
+  assertEquals(scene.resent, []);
+  await scene.advance(AFTER_MS / 4 + 10);
+  assertEquals(scene.resent, ["a"]);
+});
+
+Deno.test("SilenceWatch: out of a queue with consumers, it is sent again six times later", async () => {
+  using scene = new Scene();
+  scene.send("a");
+  await scene.advance(6 * AFTER_MS - 10);
+  assertEquals(scene.resent, []);
+  await scene.advance(AFTER_MS / 4 + 10);
+  assertEquals(scene.resent, ["a"]);
+});
+
+Deno.test("SilenceWatch: a request is sent again while there is time for it", async () => {
+  using scene = new Scene();
+  scene.send("short", { timeoutMs: 4 * AFTER_MS });
+  scene.send("long", { timeoutMs: 6 * AFTER_MS });
+  await scene.advance(3 * AFTER_MS - 10);
+  assertEquals(scene.resent, []);
+  await scene.advance(AFTER_MS / 4 + 10);
+  assertEquals(scene.resent, ["short"]);
+});
+
+Deno.test("SilenceWatch: the patience doubles with each time that it is sent again", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 0, messages: 0 };
+  scene.send("a");
+  const at: number[] = [];
+  for (let ms = 0; ms <= 8 * AFTER_MS; ms += 10) {
+    if (scene.resent.length > at.length) at.push(ms);
+    await scene.advance(10);
+  }
+  assertEquals(at.map((ms) => Math.floor(ms / AFTER_MS)), [1, 3, 7]);
+});
+
+Deno.test("SilenceWatch: what is not idempotent is not sent again, whatever happened to it", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 0, messages: 0 };
+  scene.send("a", { idempotent: false });
+  await scene.advance(AFTER_MS);
+  scene.queue = { found: false };
+  scene.watch.queueMissing();
+  scene.answer(scene.send("b"));
+  await scene.advance(100 * AFTER_MS);
+  assertEquals([scene.resent, scene.looks], [[], 0]);
+});
+
+Deno.test("SilenceWatch: what waits in the queue is not sent again", async () => {
+  using scene = new Scene();
+  scene.answer(scene.send("before"));
+  await scene.advance(10);
+  scene.queue = { found: true, consumers: 1, messages: 1 };
+  scene.send("a");
+  await scene.advance(100 * AFTER_MS);
+  assertEquals(scene.resent, []);
+});
+
+Deno.test("SilenceWatch: an answer to a later request shows that one has left the queue", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 0, messages: 5 };
+  scene.send("a");
+  await scene.advance(10);
+  scene.answer(scene.send("later"));
+  await scene.advance(AFTER_MS / 4 + AFTER_MS);
+  assertEquals(scene.resent, ["a"]);
+});
+
+Deno.test("SilenceWatch: an answer to what was sent twice shows nothing", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 0, messages: 5 };
+  scene.send("a");
+  await scene.advance(10);
+  scene.answer(scene.send("later", { sent: 2 }));
+  await scene.advance(100 * AFTER_MS);
+  assertEquals(scene.resent, []);
+});
+
+Deno.test("SilenceWatch: what was sent before its queue was missing is sent again", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 1, messages: 1 };
+  scene.send("before");
+  await scene.advance(10);
+  scene.watch.queueMissing();
+  await scene.advance(10);
+  scene.send("after");
+  await scene.advance(AFTER_MS / 4 + AFTER_MS);
+  assertEquals(scene.resent, ["before"]);
+});
+
+Deno.test("SilenceWatch: where it can't look, only answers tell", async () => {
+  using scene = new Scene();
+  scene.queue = { found: "unknown" };
+  scene.send("a");
+  await scene.advance(10);
+  const later = scene.send("later");
+  await scene.advance(10 * AFTER_MS);
+  assertEquals(scene.resent, []);
+  scene.answer(later);
+  await scene.advance(AFTER_MS / 4);
+  assertEquals(scene.resent, ["a"]);
+});
+
+Deno.test("SilenceWatch: more than servers hold are lost, and go out one after the other", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 2, messages: 0 };
+  for (let i = 0; i < 128; i++) scene.send(String(i));
+  await scene.advance(2 * AFTER_MS);
+  assertEquals(scene.resent, []);
+  scene.send("one more");
+  await scene.advance(AFTER_MS / 4 + AFTER_MS);
+  assertEquals(scene.resent.length, 129);
+  const quarter = AFTER_MS / 4;
+  assertEquals(scene.pauses, Array.from({ length: 129 }, (_, i) => i * (quarter / 129)));
+});
+
+Deno.test("SilenceWatch: one look at a time, none without a session, none when it is stopped", async () => {
+  using scene = new Scene();
+  scene.queue = { found: true, consumers: 1, messages: 1 };
+  scene.send("a");
+  scene.connected = false;
+  await scene.advance(10 * AFTER_MS);
+  assertEquals(scene.looks, 0);
+  scene.connected = true;
+  await scene.advance(AFTER_MS);
+  assertEquals(scene.looks, 4);
+  scene.pending.get("a")!.sentOn = {}; // The next session is to send it.
+  await scene.advance(AFTER_MS);
+  assertEquals(scene.looks, 4);
+  scene.watch.stop();
+  assertEquals(scene.clock.timers, 0);
+});
+
+Deno.test("SilenceWatch: never, for a patience without end", () => {
+  using scene = new Scene(Infinity);
+  assertEquals(scene.clock.timers, 0);
+});
