@@ -43,4 +43,4 @@ export type {
 export type { ConnectionState, ConnectionStateChange } from "./src/amqp/supervisor.ts";
 export type { Credentials } from "./src/amqp/credentials.ts";
 export type { QueueType } from "./src/amqp/queue.ts";
-export type { TlsOptions } from "./src/amqp/transport.ts";
+export type { TlsOptions } from "./src/amqp/connection.ts";

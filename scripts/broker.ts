@@ -8,7 +8,7 @@
  */
 
 import { parseBrokerUrls } from "../src/amqp/broker_url.ts";
-import { Transport } from "../src/amqp/transport.ts";
+import { Transport } from "../src/amqp/connection.ts";
 import { SUSPECTS_SUFFIX } from "../src/protocol.ts";
 import { findServer, startBroker } from "../tests/support/broker.ts";
 

@@ -9,7 +9,7 @@
  * @module
  */
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./connection.ts";
 
 /** See the module. Delivery tags of a channel count up from 1. */
 export class Acknowledger {

@@ -5,7 +5,7 @@
  */
 import { RpcError } from "../errors.ts";
 import { brokerText, REPLY_CODE, replyCodeOf } from "./failure.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./connection.ts";
 
 /**
  * How a request queue is declared that doesn't exist yet.

@@ -17,7 +17,7 @@ import {
   replyCodeOf,
 } from "./failure.ts";
 import { TransientRefused } from "./queue.ts";
-import { Transport, type TransportOptions } from "./transport.ts";
+import { Transport, type TransportOptions } from "./connection.ts";
 import { NoAnswer } from "./within.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);

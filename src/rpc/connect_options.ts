@@ -10,7 +10,7 @@ import type { ConnectionStateChange } from "../amqp/supervisor.ts";
 import type { Credentials } from "../amqp/credentials.ts";
 import { checkLogin } from "../amqp/handshake.ts";
 import { checkTls } from "../amqp/socket/tls.ts";
-import type { TlsOptions } from "../amqp/transport.ts";
+import type { TlsOptions } from "../amqp/connection.ts";
 import { RpcError } from "../errors.ts";
 import {
   DEFAULT_MAX_MESSAGE_BYTES,

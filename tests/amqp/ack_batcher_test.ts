@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Acknowledger } from "../../src/amqp/ack_batcher.ts";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { type AMQPChannel, type AMQPMessage, Transport } from "../../src/amqp/transport.ts";
+import { type AMQPChannel, type AMQPMessage, Transport } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";

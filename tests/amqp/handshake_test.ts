@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../src/amqp/transport.ts";
+import { Transport, type TransportOptions } from "../../src/amqp/connection.ts";
 import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
 import { FibonacciServer } from "../../src/services/fibonacci/server.ts";

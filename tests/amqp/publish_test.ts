@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { Transport } from "../../src/amqp/transport.ts";
+import { Transport } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
 import { ensureQueue, inspectQueue, type QueueType, renewQueue } from "../../src/amqp/queue.ts";
-import { Transport } from "../../src/amqp/transport.ts";
+import { Transport } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { permitsTransientQueues } from "../support/transient_queues.ts";

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseBrokerUrls } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport } from "../../src/amqp/transport.ts";
+import { Transport } from "../../src/amqp/connection.ts";
 import { type Broker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import type { Outcome } from "../support/process.ts";

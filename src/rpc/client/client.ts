@@ -7,7 +7,7 @@ import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf, withoutClient } from "../../amqp/failure.ts";
 import { Connection, type ConnectionState, type Session } from "../../amqp/supervisor.ts";
 import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
 import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../../protocol.ts";
 import { AbortSignals } from "./abort_signals.ts";

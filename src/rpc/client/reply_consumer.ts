@@ -5,7 +5,7 @@
  */
 import { channelError } from "../../amqp/failure.ts";
 import type { Session } from "../../amqp/supervisor.ts";
-import type { AMQPChannel, AMQPMessage, Transport } from "../../amqp/transport.ts";
+import type { AMQPChannel, AMQPMessage, Transport } from "../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../protocol.ts";
 import type { ReplyPath } from "./options.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AMQPMessage, AMQPProperties, Transport } from "../../amqp/transport.ts";
+import type { AMQPMessage, AMQPProperties, Transport } from "../../amqp/connection.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */

@@ -6,7 +6,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { Acknowledger } from "../../amqp/ack_batcher.ts";
-import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../../amqp/transport.ts";
+import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../protocol.ts";
 import type { LostRequests } from "./quarantine/own_losses.ts";
 import type { ReplyProbe } from "./reply_to/reply_probe.ts";

@@ -8,7 +8,7 @@ import { pause } from "../../amqp/backoff.ts";
 import { channelError } from "../../amqp/failure.ts";
 import { Connection, type ConnectionState, type Session } from "../../amqp/supervisor.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol.ts";
 import type { RpcServerCodec } from "../codec.ts";

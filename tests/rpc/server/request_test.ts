@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { AMQPMessage, AMQPProperties } from "../../../src/amqp/transport.ts";
+import type { AMQPMessage, AMQPProperties } from "../../../src/amqp/connection.ts";
 import { LostRequests } from "../../../src/rpc/server/quarantine/own_losses.ts";
 import { ReceivedRequest, type RequestInbox } from "../../../src/rpc/server/request.ts";
 

@@ -18,7 +18,7 @@
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../../../amqp/backoff.ts";
 import type { QueueType } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../../../amqp/connection.ts";
 import { ATTEMPTS_HEADER } from "../../../protocol.ts";
 import type { Inbox } from "../request_channel.ts";
 import type { LostRequests } from "./own_losses.ts";

@@ -15,7 +15,7 @@ import { pause } from "../../../amqp/backoff.ts";
 import { brokerText } from "../../../amqp/failure.ts";
 import { encodeText } from "../../../amqp/frames/text.ts";
 import { type QueueType, renewQueue } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../../amqp/transport.ts";
+import type { AMQPMessage, Transport } from "../../../amqp/connection.ts";
 import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol.ts";
 import type { Inbox } from "../request_channel.ts";
 

@@ -7,7 +7,7 @@
  */
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
 import { channelError } from "../../../amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../../amqp/transport.ts";
+import { Transport, type TransportOptions } from "../../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../../protocol.ts";
 
 /**

@@ -7,7 +7,7 @@
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
 import { REPLY_CODE, replyCodeOf } from "../../../amqp/failure.ts";
 import { inspectQueue } from "../../../amqp/queue.ts";
-import { Transport, type TransportOptions } from "../../../amqp/transport.ts";
+import { Transport, type TransportOptions } from "../../../amqp/connection.ts";
 
 /** How long the connection is kept after the last use, in milliseconds. */
 const IDLE_MS = 5_000;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../src/amqp/transport.ts";
+import { Transport, type TransportOptions } from "../../src/amqp/connection.ts";
 import { sharedBroker } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
 import { type Bytes, frame, shortString } from "../support/raw_socket.ts";
