@@ -27,7 +27,7 @@ export { FibonacciServer, type FibonacciServerOptions } from "./src/services/fib
 export { RpcClient } from "./src/rpc/client/client.ts";
 export type {
   CallOptions,
-  ReplyPath,
+  ReplyMode,
   RpcClientOptions,
   RpcClientStats,
 } from "./src/rpc/client/options.ts";

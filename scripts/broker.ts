@@ -8,7 +8,7 @@
  */
 
 import { parseBrokerUrls } from "../src/amqp/broker_url.ts";
-import { Transport } from "../src/amqp/connection.ts";
+import { Connection } from "../src/amqp/connection.ts";
 import { SUSPECTS_SUFFIX } from "../src/protocol.ts";
 import { findServer, startBroker } from "../tests/support/broker.ts";
 
@@ -16,12 +16,12 @@ const CONNECT_TIMEOUT_MS = 5_000;
 
 const NOT_INSTALLED = 3;
 
-async function connect(): Promise<Transport> {
+async function connect(): Promise<Connection> {
   const url = Deno.env.get("FIBRPC_URL") || "amqp://localhost";
   let failure: unknown;
   for (const broker of parseBrokerUrls(url)) {
     try {
-      return await Transport.open(
+      return await Connection.open(
         broker,
         { name: "fibrpc scripts", heartbeatSeconds: 10 },
         CONNECT_TIMEOUT_MS,

@@ -9,11 +9,11 @@
  * @module
  */
 import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import type { Transport } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 
 /** See the module. Delivery tags of a channel count up from 1. */
-export class Acknowledger {
-  readonly #transport: Transport;
+export class AckBatcher {
+  readonly #connection: Connection;
   readonly #channel: AMQPChannel;
   /** Finished, but above an unfinished one. */
   readonly #overtakers = new Set<number>();
@@ -21,23 +21,23 @@ export class Acknowledger {
   #finishedUpTo = 0;
   #fresh: number[] = [];
 
-  /** Acknowledges on `channel` whenever `transport` writes. */
-  constructor(transport: Transport, channel: AMQPChannel) {
-    this.#transport = transport;
+  /** Acknowledges on `channel` whenever `connection` writes. */
+  constructor(connection: Connection, channel: AMQPChannel) {
+    this.#connection = connection;
     this.#channel = channel;
-    transport.beforeFlush.add(this.#flush);
+    connection.flushListeners.add(this.#flush);
   }
 
   /** Its channel is gone or done with: acknowledges nothing more. */
   stop(): void {
-    this.#transport.beforeFlush.delete(this.#flush);
+    this.#connection.flushListeners.delete(this.#flush);
   }
 
-  /** The reply to this delivery is in the transport's hands. */
+  /** The reply to this delivery is in the connection's hands. */
   ack(tag: number): void {
     this.#finish(tag);
     this.#fresh.push(tag);
-    this.#transport.scheduleFlush();
+    this.#connection.scheduleFlush();
   }
 
   /** Drops a delivery (`requeue` false), or gives it back to the queue. */

@@ -31,13 +31,13 @@ import { Liveness } from "./liveness.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./socket/tls.ts";
-import { TlsWanted } from "./socket/tls_failure.ts";
+import { TlsExpected } from "./socket/tls_failure.ts";
 import { NoAnswer } from "./within.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
 
 /** How a connection is made. */
-export interface TransportOptions extends CredentialsOptions {
+export interface ConnectionOptions extends CredentialsOptions {
   /** The connection's name on the broker's management page. */
   readonly name: string;
   /** How often each side must be heard, in seconds, unless the URL says so; 0 turns it off. */
@@ -71,7 +71,7 @@ const TLS_ALERT = 21;
  * complaint about a client's certificate comes after the handshake, and is
  * lost if something is written to the connection that the broker has closed.
  */
-const LISTEN_MS = 500;
+const ALERT_WAIT_MS = 500;
 
 const MAYBE_TLS = "does this port want TLS? Then the URL must start with amqps://";
 
@@ -81,25 +81,25 @@ const MAYBE_TLS = "does this port want TLS? Then the URL must start with amqps:/
  * turn's frames are written. `process.nextTick` would run after the last,
  * writes no larger batches, and takes 9 ms to load on Deno.
  */
-const PROMISES_OF_A_TURN = 8;
+const MICROTASKS_BEFORE_FLUSH = 8;
 
 /** How long the broker may take to answer a close, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
-const SENT: Promise<void> = Promise.resolve();
+const RESOLVED: Promise<void> = Promise.resolve();
 
 const utf8 = new TextEncoder();
 
 /** One connection. It is used once: after a loss, make another. */
-export class Transport extends AMQPBaseClient {
+export class Connection extends AMQPBaseClient {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
   /** Resolves when the broker takes no messages for the first time: it doesn't even read on then. */
-  readonly firstBlocked: Promise<void>;
+  readonly whenBlocked: Promise<void>;
   /** Called when {@linkcode AMQPBaseClient.blocked} has changed. */
   readonly blockedListeners: Set<() => void> = new Set();
   /** Called before a turn's frames are written, to add to them. */
-  readonly beforeFlush: Set<() => void> = new Set();
+  readonly flushListeners: Set<() => void> = new Set();
 
   readonly #broker: BrokerUrl;
   readonly #address: string;
@@ -120,13 +120,13 @@ export class Transport extends AMQPBaseClient {
   #promisesUntilFlush = 0;
   #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
-  #heard = false;
+  #hasReceived = false;
 
   private constructor(
     broker: BrokerUrl,
     address: string,
     { username, password, tls }: Login,
-    { name, heartbeatSeconds }: TransportOptions,
+    { name, heartbeatSeconds }: ConnectionOptions,
   ) {
     const platform = globalThis.navigator?.userAgent ?? ""; // Such as Deno/2.9.6.
     checkLogin(broker, { username, password }, name + platform);
@@ -139,13 +139,13 @@ export class Transport extends AMQPBaseClient {
     this.gone = promise;
     this.#settleGone = resolve;
     this.onerror = (error) => this.#reason ??= error;
-    const firstBlocked = Promise.withResolvers<void>();
-    this.firstBlocked = firstBlocked.promise;
+    const whenBlocked = Promise.withResolvers<void>();
+    this.whenBlocked = whenBlocked.promise;
     const changed = () => {
       for (const listener of this.blockedListeners) listener();
     };
     this.onblocked = () => {
-      firstBlocked.resolve();
+      whenBlocked.resolve();
       changed();
     };
     this.onunblocked = changed;
@@ -168,10 +168,10 @@ export class Transport extends AMQPBaseClient {
    */
   static async open(
     broker: BrokerUrl,
-    options: TransportOptions,
+    options: ConnectionOptions,
     timeoutMs: number,
     signal: AbortSignal,
-  ): Promise<Transport> {
+  ): Promise<Connection> {
     const end = performance.now() + timeoutMs;
     const leftMs = () => Math.max(end - performance.now(), 1);
     const login = await loginTo(broker, options, timeoutMs, signal);
@@ -179,15 +179,15 @@ export class Transport extends AMQPBaseClient {
     const failures: ConnectFailure[] = [];
     for (const [index, address] of addresses.entries()) {
       let reason: unknown;
-      for (const listenMs of broker.tls ? [0, LISTEN_MS] : [0]) {
+      for (const alertWaitMs of broker.tls ? [0, ALERT_WAIT_MS] : [0]) {
         signal.throwIfAborted();
-        const transport = new Transport(broker, address, login, options);
+        const connection = new Connection(broker, address, login, options);
         // An address that doesn't answer leaves time for the others.
         const shareMs = leftMs() / (addresses.length - index);
-        if (await transport.#connectWithin(shareMs, signal, listenMs)) return transport;
-        reason = transport.#reason;
-        if (!transport.#wasCut) break;
-        if (!broker.tls) reason = new Error(`${transport.#reason!.message} (${MAYBE_TLS})`);
+        if (await connection.#connectWithin(shareMs, signal, alertWaitMs)) return connection;
+        reason = connection.#reason;
+        if (!connection.#wasClosedSilently) break;
+        if (!broker.tls) reason = new Error(`${connection.#reason!.message} (${MAYBE_TLS})`);
       }
       failures.push(connectFailure(broker, reason, login.username));
     }
@@ -198,7 +198,7 @@ export class Transport extends AMQPBaseClient {
   async #connectWithin(
     timeoutMs: number,
     signal: AbortSignal,
-    listenMs: number,
+    alertWaitMs: number,
   ): Promise<boolean> {
     const timer = setTimeout(
       () => this.destroy(new NoAnswer("no answer", timeoutMs)),
@@ -207,7 +207,7 @@ export class Transport extends AMQPBaseClient {
     const abort = () => this.destroy(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
     try {
-      await this.connect(listenMs);
+      await this.connect(alertWaitMs);
       return true;
     } catch (error) {
       this.destroy(error as Error);
@@ -219,8 +219,8 @@ export class Transport extends AMQPBaseClient {
   }
 
   /** Whether somebody took the connection, and closed it without a word. */
-  get #wasCut(): boolean {
-    if (this.#heard) return false;
+  get #wasClosedSilently(): boolean {
+    if (this.#hasReceived) return false;
     const { code, message } = this.#reason as Error & { code?: unknown };
     return code === "ECONNRESET" || code === "EPIPE" || /closed$/.test(message);
   }
@@ -264,7 +264,7 @@ export class Transport extends AMQPBaseClient {
   }
 
   /** @ignore */
-  override async connect(listenMs = 0): Promise<this> {
+  override async connect(alertWaitMs = 0): Promise<this> {
     const lost = this.gone.then((reason) => Promise.reject(reason));
     lost.catch(() => {}); // It will be lost some time, long after the races.
     const accepted = new Promise<unknown>((resolve, reject) => {
@@ -274,7 +274,7 @@ export class Transport extends AMQPBaseClient {
     // Channels report to `onerror` too, in other words, before the connection does.
     this.channels[0]!.onerror = () => {};
     this.#socket = await Promise.race([this.#dial(), lost]);
-    if (listenMs > 0) await Promise.race([pause(listenMs, this.#abandoned.signal), lost]);
+    if (alertWaitMs > 0) await Promise.race([pause(alertWaitMs, this.#abandoned.signal), lost]);
     this.send(PROTOCOL_HEADER);
     this.#reader.maxBytes = FRAME_MAX;
     await Promise.race([accepted, lost]);
@@ -300,13 +300,13 @@ export class Transport extends AMQPBaseClient {
   #onData(bytes: Uint8Array): void {
     if (this.#abandoned.signal.aborted) return;
     this.#liveness.received();
-    if (!this.#heard && bytes[0] !== FRAME_TYPE.METHOD) {
+    if (!this.#hasReceived && bytes[0] !== FRAME_TYPE.METHOD) {
       this.destroy(
-        bytes[0] === TLS_ALERT ? new TlsWanted() : new Error("it doesn't speak AMQP 0-9-1"),
+        bytes[0] === TLS_ALERT ? new TlsExpected() : new Error("it doesn't speak AMQP 0-9-1"),
       );
       return;
     }
-    this.#heard = true;
+    this.#hasReceived = true;
     try {
       this.#reader.push(bytes);
     } catch (error) {
@@ -344,7 +344,7 @@ export class Transport extends AMQPBaseClient {
 
   /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
   override send(bytes: Uint8Array): Promise<void> {
-    if (this.#socket === undefined) return SENT;
+    if (this.#socket === undefined) return RESOLVED;
     this.#batch.add(bytes);
     this.scheduleFlush();
     if (this.#onSent.size > 0) {
@@ -352,7 +352,7 @@ export class Transport extends AMQPBaseClient {
       this.#onSent.get(channel)?.();
       this.#onSent.delete(channel);
     }
-    return SENT;
+    return RESOLVED;
   }
 
   /**
@@ -381,13 +381,13 @@ export class Transport extends AMQPBaseClient {
       return Promise.reject(error);
     }
     this.scheduleFlush();
-    return SENT;
+    return RESOLVED;
   }
 
-  /** Makes sure that {@linkcode Transport.beforeFlush} runs at the end of this turn. */
+  /** Makes sure that {@linkcode Connection.flushListeners} runs at the end of this turn. */
   scheduleFlush(): void {
     if (this.#promisesUntilFlush > 0) return;
-    this.#promisesUntilFlush = PROMISES_OF_A_TURN;
+    this.#promisesUntilFlush = MICROTASKS_BEFORE_FLUSH;
     queueMicrotask(this.#flushSoon);
   }
 
@@ -401,7 +401,7 @@ export class Transport extends AMQPBaseClient {
   /** Writes what this turn has gathered so far. */
   readonly flush = (): void => {
     this.#promisesUntilFlush ||= 1; // What the hooks send needs no other.
-    for (const hook of this.beforeFlush) hook();
+    for (const hook of this.flushListeners) hook();
     this.#promisesUntilFlush = 0;
     this.#batch.flush();
   };

@@ -6,7 +6,7 @@
 import { AMQPError } from "@cloudamqp/amqp-client/amqp-error";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { tlsFailure, TlsWanted } from "./socket/tls_failure.ts";
+import { TlsExpected, tlsFailure } from "./socket/tls_failure.ts";
 import { NoAnswer } from "./within.ts";
 
 /** One failed attempt to connect. */
@@ -133,7 +133,7 @@ export function connectFailure(
   if (tls !== undefined) {
     return fail("unavailable", `no trusted TLS connection to ${broker}: ${tls}`, true);
   }
-  return fail("unavailable", `can't connect to ${broker}: ${text}`, thrown instanceof TlsWanted);
+  return fail("unavailable", `can't connect to ${broker}: ${text}`, thrown instanceof TlsExpected);
 }
 
 /** Of several failures, of addresses or brokers, the one that explains most. */

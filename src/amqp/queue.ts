@@ -5,7 +5,7 @@
  */
 import { RpcError } from "../errors.ts";
 import { brokerText, REPLY_CODE, replyCodeOf } from "./failure.ts";
-import type { Transport } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 
 /**
  * How a request queue is declared that doesn't exist yet.
@@ -40,11 +40,11 @@ export type QueueInspection =
 
 /** Whether a queue exists, and what is going on there: one round trip. */
 export async function inspectQueue(
-  transport: Transport,
+  connection: Connection,
   queue: string,
 ): Promise<QueueInspection> {
   // A look that fails closes its channel, so it has one of its own.
-  const channel = await transport.openChannel();
+  const channel = await connection.openChannel();
   try {
     const { consumerCount, messageCount } = await channel.queueDeclare(queue, {
       passive: true,
@@ -78,15 +78,15 @@ const RACES = 5;
  * {@linkcode TransientRefused} where the refusal cost the connection.
  */
 export async function ensureQueue(
-  transport: Transport,
+  connection: Connection,
   queue: string,
   wanted: QueueType,
 ): Promise<QueueType | "found"> {
   for (let attempt = 1;; attempt++) {
-    const { found } = await inspectQueue(transport, queue);
+    const { found } = await inspectQueue(connection, queue);
     if (found === true) return "found";
     try {
-      await declare(transport, queue, wanted);
+      await declare(connection, queue, wanted);
       return wanted;
     } catch (error) {
       const code = replyCodeOf(error);
@@ -123,14 +123,14 @@ export class TransientRefused extends Error {
  * @param expiresMs After so long without use, in milliseconds.
  * @returns `undefined` if it is declared otherwise, or this user may not.
  */
-export async function renewQueue(
-  transport: Transport,
+export async function declareExpiringQueue(
+  connection: Connection,
   queue: string,
   type: QueueType,
   expiresMs: number,
 ): Promise<QueueState | undefined> {
   try {
-    return await declare(transport, queue, type, { "x-expires": expiresMs });
+    return await declare(connection, queue, type, { "x-expires": expiresMs });
   } catch (error) {
     switch (replyCodeOf(error)) {
       case REPLY_CODE.ACCESS_REFUSED:
@@ -143,13 +143,13 @@ export async function renewQueue(
 }
 
 async function declare(
-  transport: Transport,
+  connection: Connection,
   queue: string,
   type: QueueType,
   args: Record<string, unknown> = {},
 ): Promise<QueueState> {
   // A refusal closes its channel, so it has one of its own.
-  const channel = await transport.openChannel();
+  const channel = await connection.openChannel();
   const { consumerCount, messageCount } = await channel.queueDeclare(
     queue,
     { durable: type !== "transient", autoDelete: false, exclusive: false },

@@ -17,7 +17,7 @@ import {
   replyCodeOf,
 } from "./failure.ts";
 import { TransientRefused } from "./queue.ts";
-import { Transport, type TransportOptions } from "./connection.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
 import { NoAnswer } from "./within.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
@@ -41,14 +41,14 @@ export interface ConnectionStateChange {
   readonly reason?: string;
 }
 
-/** What was set up on a transport; it may end while the transport lives. */
+/** What was set up on a connection; it may end while the connection lives. */
 export interface Session {
   /** Settles with the reason when the set-up has to be made again (a channel closed, a consumer cancelled). */
   readonly ended: Promise<Error>;
 }
 
-/** How a {@linkcode Connection} behaves. */
-export interface ConnectionOptions extends TransportOptions {
+/** How a {@linkcode ConnectionSupervisor} behaves. */
+export interface SupervisorOptions extends ConnectionOptions {
   /** Tried in turn. */
   readonly brokers: readonly BrokerUrl[];
   /** The bound of one attempt to connect, and that of one set-up, in milliseconds. */
@@ -59,7 +59,7 @@ export interface ConnectionOptions extends TransportOptions {
    * Sets up what the connection is for; again after each loss, and at once
    * after {@linkcode TransientRefused}, which is none.
    */
-  readonly establish: (transport: Transport) => Promise<Session>;
+  readonly establish: (connection: Connection) => Promise<Session>;
   /**
    * Called once for each change of state. The first `connecting` comes when
    * every broker was tried in vain; failures after it are no changes.
@@ -68,7 +68,7 @@ export interface ConnectionOptions extends TransportOptions {
     | ((change: ConnectionStateChange) => void)
     | undefined;
   /**
-   * Called when it is no use to wait for the connection: {@linkcode Connection.open}
+   * Called when it is no use to wait for the connection: {@linkcode ConnectionSupervisor.open}
    * has failed, or a broker that was there refuses it now.
    */
   readonly onRefused?: ((error: RpcError) => void) | undefined;
@@ -87,8 +87,8 @@ const LAST_ATTEMPT_MS = 250;
 const REFUSAL_LOG_MS = 60_000;
 
 /** See the module. */
-export class Connection {
-  readonly #options: ConnectionOptions;
+export class ConnectionSupervisor {
+  readonly #options: SupervisorOptions;
   /** Aborts when no session is wanted any more. */
   readonly #draining = new AbortController();
   readonly #closing = new AbortController();
@@ -97,7 +97,7 @@ export class Connection {
   #state: ConnectionState = "connecting";
   /** The state that the listener knows. */
   #announced: ConnectionState | undefined;
-  #transport: Transport | undefined;
+  #connection: Connection | undefined;
   #everConnected = false;
   /** How often in a row it failed, all brokers counting as one: the back-off grows with it. */
   #failures = 0;
@@ -111,7 +111,7 @@ export class Connection {
   readonly #loggedRefusals = new Map<BrokerUrl, { reason: string; at: number }>();
 
   /** It connects when it is opened. */
-  constructor(options: ConnectionOptions) {
+  constructor(options: SupervisorOptions) {
     this.#options = options;
   }
 
@@ -120,15 +120,15 @@ export class Connection {
     return this.#state;
   }
 
-  /** The live transport, with its session established. */
-  get transport(): Transport | undefined {
-    return this.#transport;
+  /** The live connection, with its session established. */
+  get connection(): Connection | undefined {
+    return this.#connection;
   }
 
   /** The broker in use, or tried at present. */
   get broker(): BrokerUrl {
     const { brokers } = this.#options;
-    return this.#transport?.broker ?? brokers[this.#turn % brokers.length]!;
+    return this.#connection?.broker ?? brokers[this.#turn % brokers.length]!;
   }
 
   /** Why there is no connection, and since when: for an error's message. */
@@ -172,8 +172,8 @@ export class Connection {
   }
 
   /**
-   * Expects the end of the session: it is not set up again, nor is the
-   * connection, whose transport stays as long as it lives, or until it is closed.
+   * Expects the end of the session: it is not set up again, and the connection,
+   * which stays as long as it lives or until it is closed, is not replaced.
    */
   drain(): void {
     if (this.#draining.signal.aborted) return;
@@ -253,8 +253,8 @@ export class Connection {
     }
   }
 
-  #connect(leftMs: number): Promise<Transport> {
-    return Transport.open(
+  #connect(leftMs: number): Promise<Connection> {
+    return Connection.open(
       this.broker,
       this.#options,
       this.#boundMs(leftMs),
@@ -269,43 +269,43 @@ export class Connection {
   }
 
   /**
-   * Sets up a session, and another where one ends while the transport lives.
+   * Sets up a session, and another where one ends while the connection lives.
    *
-   * @returns Why the transport is gone.
+   * @returns Why the connection is gone.
    * @throws What kept a session from being set up.
    */
-  async #use(transport: Transport, leftMs: () => number): Promise<Error> {
+  async #use(connection: Connection, leftMs: () => number): Promise<Error> {
     const { signal } = this.#closing;
-    const onBlockedChange = () => this.#transport && this.#setAlive(transport);
-    transport.blockedListeners.add(onBlockedChange);
-    const goodbye = () => void transport.close();
+    const onBlockedChange = () => this.#connection && this.#setAlive(connection);
+    connection.blockedListeners.add(onBlockedChange);
+    const goodbye = () => void connection.close();
     signal.addEventListener("abort", goodbye, { once: true });
     try {
       while (true) {
         signal.throwIfAborted();
         let session: Session;
         try {
-          session = await this.#establish(transport, this.#boundMs(leftMs()));
+          session = await this.#establish(connection, this.#boundMs(leftMs()));
         } catch (error) {
           // It was in use: that is a loss, not a failure to connect.
-          const isLost = this.#transport !== undefined && transport.closed;
-          if (isLost && !(error instanceof TransientRefused)) return await transport.gone;
+          const isLost = this.#connection !== undefined && connection.closed;
+          if (isLost && !(error instanceof TransientRefused)) return await connection.gone;
           throw error;
         }
-        this.#transport = transport;
+        this.#connection = connection;
         this.#everConnected = true;
         this.#lastReason = undefined;
         this.#refusal = undefined;
-        this.#setAlive(transport);
+        this.#setAlive(connection);
         this.#opening!.resolve();
         const since = performance.now();
-        const reason = await Promise.race([transport.gone, session.ended]);
-        if (this.#draining.signal.aborted) return await transport.gone;
+        const reason = await Promise.race([connection.gone, session.ended]);
+        if (this.#draining.signal.aborted) return await connection.gone;
         const isStable = performance.now() - since >= STABLE_MS;
         if (isStable) this.#failures = 0;
-        if (transport.closed) return reason;
+        if (connection.closed) return reason;
         logger.warn("{broker}: {reason}; setting up again", {
-          broker: String(transport.broker),
+          broker: String(connection.broker),
           reason: brokerText(reason),
         });
         // What is under way on the session's old channel can still be finished there.
@@ -313,28 +313,28 @@ export class Connection {
       }
     } finally {
       signal.removeEventListener("abort", goodbye);
-      transport.blockedListeners.delete(onBlockedChange);
-      this.#transport = undefined;
-      await transport.close();
+      connection.blockedListeners.delete(onBlockedChange);
+      this.#connection = undefined;
+      await connection.close();
     }
   }
 
-  async #establish(transport: Transport, timeoutMs: number): Promise<Session> {
+  async #establish(connection: Connection, timeoutMs: number): Promise<Session> {
     const timer = setTimeout(
-      () => transport.destroy(new NoAnswer("no answer", timeoutMs)),
+      () => connection.destroy(new NoAnswer("no answer", timeoutMs)),
       timeoutMs,
     );
     const done = new AbortController();
-    const lost = transport.gone.then(async (reason) => {
+    const lost = connection.gone.then(async (reason) => {
       await pause(0, done.signal); // What the set-up itself makes of it comes first.
       throw reason;
     });
     lost.catch(() => {}); // It will be lost some time, long after the race.
     try {
-      return await Promise.race([this.#options.establish(transport), lost]);
+      return await Promise.race([this.#options.establish(connection), lost]);
     } catch (error) {
       if (error instanceof TransientRefused) throw error;
-      throw connectFailure(transport.broker, error, transport.username);
+      throw connectFailure(connection.broker, error, connection.username);
     } finally {
       clearTimeout(timer);
       done.abort();
@@ -381,7 +381,7 @@ export class Connection {
     logger.warn("lost {broker} while draining: {reason}", { broker, reason: brokerText(reason) });
   }
 
-  #setAlive({ blocked }: Transport): void {
+  #setAlive({ blocked }: Connection): void {
     if (this.#draining.signal.aborted) return;
     this.#setState(blocked === undefined ? "connected" : "blocked", blocked);
   }

@@ -10,7 +10,7 @@ import { RpcError } from "../errors.ts";
 const REFUSAL = /message size \d+ is larger than (?:configured )?max size (\d+)/;
 
 /** See the module. Its owner's at first; a broker's that is lower is learned by a refusal, once for a connection. */
-export class BodyLimit {
+export class MessageSizeLimit {
   readonly #maxBytes: number;
   #bytes: number;
   #connection: object | undefined;

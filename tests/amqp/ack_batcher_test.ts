@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { Acknowledger } from "../../src/amqp/ack_batcher.ts";
+import { AckBatcher } from "../../src/amqp/ack_batcher.ts";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { type AMQPChannel, type AMQPMessage, Transport } from "../../src/amqp/connection.ts";
+import { type AMQPChannel, type AMQPMessage, Connection } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
@@ -19,14 +19,14 @@ async function settle(
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("ack");
   await peer.declare(queue);
-  const transport = await Transport.open(
+  const connection = await Connection.open(
     new BrokerUrl(broker.url),
     { name: "acknowledger test", heartbeatSeconds: 0 },
     10_000,
     new AbortController().signal,
   );
-  const channel = await transport.openChannel();
-  const acknowledger = new Acknowledger(transport, channel);
+  const channel = await connection.openChannel();
+  const acknowledger = new AckBatcher(connection, channel);
   const deliveries: AMQPMessage[] = [];
   await channel.basicConsume(queue, { noAck: false }, (message) => {
     deliveries.push(message);
@@ -43,11 +43,11 @@ async function settle(
   }
   // A wrong tag would close the channel by now.
   const alive = await channel.basicQos(1).then(() => true, () => false);
-  await transport.close();
+  await connection.close();
   return { alive, left: (await peer.look(queue)).messages };
 }
 
-Deno.test("Acknowledger: any order, in turns of any size, settles each delivery once", async () => {
+Deno.test("AckBatcher: any order, in turns of any size, settles each delivery once", async () => {
   const COUNT = 30;
   const all = Array.from({ length: COUNT }, (_, index) => index);
   await fc.assert(
@@ -64,11 +64,11 @@ Deno.test("Acknowledger: any order, in turns of any size, settles each delivery 
   );
 });
 
-Deno.test("Acknowledger: what was not settled goes back", async () => {
+Deno.test("AckBatcher: what was not settled goes back", async () => {
   assertEquals(await settle(3, [2, 0], [2], () => false).catch(String), { alive: true, left: 1 });
 });
 
-/** An acknowledger whose transport is flushed by hand, and what it sends. */
+/** An acknowledger whose connection is flushed by hand, and what it sends. */
 function scripted() {
   const sent: string[] = [];
   const say = (text: string) => {
@@ -80,24 +80,24 @@ function scripted() {
     basicReject: (tag: number, requeue: boolean) =>
       say(`reject ${tag}${requeue ? " requeue" : ""}`),
   } as unknown as AMQPChannel;
-  const beforeFlush = new Set<() => void>();
+  const flushListeners = new Set<() => void>();
   let scheduled = 0;
-  const transport = { beforeFlush, scheduleFlush: () => scheduled++ } as unknown as Transport;
-  const acknowledger = new Acknowledger(transport, channel);
+  const connection = { flushListeners, scheduleFlush: () => scheduled++ } as unknown as Connection;
+  const acknowledger = new AckBatcher(connection, channel);
   return {
     acknowledger,
-    beforeFlush,
+    flushListeners,
     get scheduled() {
       return scheduled;
     },
     flush(): string[] {
-      for (const hook of beforeFlush) hook();
+      for (const hook of flushListeners) hook();
       return sent.splice(0);
     },
   };
 }
 
-Deno.test("Acknowledger: one ack for a turn's run, also over what was rejected", () => {
+Deno.test("AckBatcher: one ack for a turn's run, also over what was rejected", () => {
   const { acknowledger, flush } = scripted();
   acknowledger.reject(1, false);
   for (const tag of [2, 3]) acknowledger.ack(tag);
@@ -107,7 +107,7 @@ Deno.test("Acknowledger: one ack for a turn's run, also over what was rejected",
   assertEquals(flush(), []);
 });
 
-Deno.test("Acknowledger: what overtook is acknowledged alone, and never again", () => {
+Deno.test("AckBatcher: what overtook is acknowledged alone, and never again", () => {
   const { acknowledger, flush } = scripted();
   acknowledger.ack(3);
   acknowledger.ack(5);
@@ -122,10 +122,10 @@ Deno.test("Acknowledger: what overtook is acknowledged alone, and never again", 
   assertEquals(flush(), ["ack 8 multiple"]);
 });
 
-Deno.test("Acknowledger: an ack asks for a write; stopped, it leaves nothing with its transport", () => {
+Deno.test("AckBatcher: an ack asks for a write; stopped, it leaves nothing with its connection", () => {
   const scene = scripted();
   scene.acknowledger.ack(1);
-  assertEquals([scene.scheduled, scene.beforeFlush.size], [1, 1]);
+  assertEquals([scene.scheduled, scene.flushListeners.size], [1, 1]);
   scene.acknowledger.stop();
-  assertEquals([scene.flush(), scene.beforeFlush.size], [[], 0]);
+  assertEquals([scene.flush(), scene.flushListeners.size], [[], 0]);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../src/amqp/connection.ts";
+import { Connection, type ConnectionOptions } from "../../src/amqp/connection.ts";
 import { sharedBroker } from "../support/broker.ts";
 import { startProxy } from "../support/proxy.ts";
 import { type Bytes, frame, shortString } from "../support/raw_socket.ts";
@@ -24,12 +24,12 @@ const TIMEOUT_MS = 20_000;
 
 async function open(
   url: string,
-  options: Partial<TransportOptions> = {},
+  options: Partial<ConnectionOptions> = {},
   timeoutMs = TIMEOUT_MS,
-): Promise<Transport & AsyncDisposable> {
-  const all = { name: "transport test", heartbeatSeconds: 0, ...options };
-  const transport = await Transport.open(new BrokerUrl(url), all, timeoutMs, never);
-  return Object.assign(transport, { [Symbol.asyncDispose]: () => transport.close() });
+): Promise<Connection & AsyncDisposable> {
+  const all = { name: "connection test", heartbeatSeconds: 0, ...options };
+  const connection = await Connection.open(new BrokerUrl(url), all, timeoutMs, never);
+  return Object.assign(connection, { [Symbol.asyncDispose]: () => connection.close() });
 }
 
 /** Two brokers, or what takes their places, at the two addresses of `localhost`. */
@@ -48,10 +48,10 @@ const refusal = (code: number, text: string): Script => ({
 });
 
 for (const code of [530, 403, 320, 541]) {
-  Deno.test(`Transport.open: a host's second address is tried when the first refuses with ${code}`, () =>
+  Deno.test(`Connection.open: a host's second address is tried when the first refuses with ${code}`, () =>
     atLocalhost(refusal(code, "NO"), {}, async (url, first, second) => {
-      await using transport = await open(url);
-      assertEquals(transport.closed, false);
+      await using connection = await open(url);
+      assertEquals(connection.closed, false);
       assertEquals([first.connections.length, second.connections.length], [1, 1]);
     }));
 }
@@ -69,7 +69,7 @@ function hangUp(_: Received, connection: ScriptedConnection): Bytes {
 }
 
 for (const [what, first, second, says, final] of worth) {
-  Deno.test(`Transport.open: of a host's addresses, ${what} is reported`, () =>
+  Deno.test(`Connection.open: of a host's addresses, ${what} is reported`, () =>
     atLocalhost(first, second, async (url) => {
       const thrown = await assertRejects(() => open(url), Error);
       const failure = connectFailure(new BrokerUrl(url), thrown);
@@ -78,18 +78,18 @@ for (const [what, first, second, says, final] of worth) {
     }));
 }
 
-Deno.test("Transport.open: an address that doesn't answer leaves time for the next", () =>
+Deno.test("Connection.open: an address that doesn't answer leaves time for the next", () =>
   atLocalhost({ answers: { accept: () => SILENCE } }, {}, async (url, first) => {
-    await using transport = await open(url, {}, 4_000);
-    assertEquals(transport.closed, false);
+    await using connection = await open(url, {}, 4_000);
+    assertEquals(connection.closed, false);
     assertEquals(first.connections.length, 1);
   }));
 
-Deno.test("Transport.open: gives up when it is told to, and leaves nothing behind", async () => {
+Deno.test("Connection.open: gives up when it is told to, and leaves nothing behind", async () => {
   await using scripted = startScriptedBroker({ answers: { accept: () => SILENCE } });
   const giveUp = new AbortController();
   const options = { name: "n", heartbeatSeconds: 0 };
-  const opening = Transport.open(
+  const opening = Connection.open(
     new BrokerUrl(scripted.url),
     options,
     TIMEOUT_MS,
@@ -101,7 +101,7 @@ Deno.test("Transport.open: gives up when it is told to, and leaves nothing behin
   await waitFor(() => scripted.connections[0]!.ended, { what: "its end" });
 });
 
-Deno.test("Transport: heartbeats are sent when nothing else is, and not as answers", async () => {
+Deno.test("Connection: heartbeats are sent when nothing else is, and not as answers", async () => {
   await using scripted = startScriptedBroker({ heartbeatSeconds: 1 });
   await using _transport = await open(scripted.url, { heartbeatSeconds: 1 });
   const heartbeat = frame(8, 0, new Uint8Array());
@@ -117,21 +117,21 @@ Deno.test("Transport: heartbeats are sent when nothing else is, and not as answe
   assert(scripted.count("heartbeat") <= most, `${scripted.count("heartbeat")} for ${sent}`);
 });
 
-Deno.test("Transport: a broker's own watch is content with an idle end", async () => {
-  await using transport = await open(broker.url, { heartbeatSeconds: 1 });
+Deno.test("Connection: a broker's own watch is content with an idle end", async () => {
+  await using connection = await open(broker.url, { heartbeatSeconds: 1 });
   const gone = await Promise.race([
-    transport.gone,
+    connection.gone,
     new Promise((resolve) => setTimeout(resolve, 4_000)), // RabbitMQ gives up after 2 to 3 s.
   ]);
   assertEquals(gone, undefined);
 });
 
-Deno.test("Transport: a silent peer is gone after two intervals, and no later than a third", async () => {
+Deno.test("Connection: a silent peer is gone after two intervals, and no later than a third", async () => {
   await using proxy = await startProxy(Number(new URL(broker.url).port || 5672));
-  await using transport = await open(proxy.url(broker.url), { heartbeatSeconds: 2 });
+  await using connection = await open(proxy.url(broker.url), { heartbeatSeconds: 2 });
   proxy.blackhole();
-  const silentSince = transport.receivedAt;
-  const reason = await transport.gone;
+  const silentSince = connection.receivedAt;
+  const reason = await connection.gone;
   const afterMs = performance.now() - silentSince;
   assertMatch(reason.message, /heartbeats missed: nothing came for 4 s/);
   assert(afterMs >= 4_000, `after ${afterMs} ms`);
@@ -141,81 +141,80 @@ Deno.test("Transport: a silent peer is gone after two intervals, and no later th
 const ends: [what: string, end: (scripted: ScriptedBroker) => void, reason: RegExp][] = [
   [
     "closed by the broker",
-    ({ connections: [connection] }) =>
-      connection!.send(closeConnection(320, "CONNECTION_FORCED - bye")),
+    ({ connections: [peer] }) => peer!.send(closeConnection(320, "CONNECTION_FORCED - bye")),
     /CONNECTION_FORCED - bye/,
   ],
-  ["cut", ({ connections: [connection] }) => connection!.close(), /connection was closed|reset/i],
+  ["cut", ({ connections: [peer] }) => peer!.close(), /connection was closed|reset/i],
   [
     "fed with what is not AMQP",
-    ({ connections: [connection] }) =>
-      connection!.send(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n")),
+    ({ connections: [peer] }) =>
+      peer!.send(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n")),
     /not AMQP/,
   ],
 ];
 
 for (const [what, end, reason] of ends) {
-  Deno.test(`Transport: gone says why: ${what}`, async () => {
+  Deno.test(`Connection: gone says why: ${what}`, async () => {
     await using scripted = startScriptedBroker();
-    await using transport = await open(scripted.url);
+    await using connection = await open(scripted.url);
     end(scripted);
-    assertMatch((await transport.gone).message, reason);
-    assertEquals(transport.closed, true);
+    assertMatch((await connection.gone).message, reason);
+    assertEquals(connection.closed, true);
   });
 }
 
-Deno.test("Transport.close: a broker that doesn't answer is left after two seconds", async () => {
+Deno.test("Connection.close: a broker that doesn't answer is left after two seconds", async () => {
   await using scripted = startScriptedBroker({
     answers: { "connection.close": () => SILENCE },
   });
-  const transport = await open(scripted.url);
+  const connection = await open(scripted.url);
   const start = performance.now();
   let closed = false;
-  transport.close().then(() => closed = true);
+  connection.close().then(() => closed = true);
   await waitFor(() => closed, { what: "the end", timeoutMs: 15_000 });
   assert(performance.now() - start >= 1_900);
   await waitFor(() => scripted.connections[0]!.ended, { what: "its end" });
 });
 
-Deno.test("Transport.close: what is added before a write leaves before the close", async () => {
+Deno.test("Connection.close: what is added before a write leaves before the close", async () => {
   await using scripted = startScriptedBroker();
-  const transport = await open(scripted.url);
-  const channel = await transport.openChannel();
-  transport.beforeFlush.add(() => void channel.basicAck(7));
-  await transport.close();
+  const connection = await open(scripted.url);
+  const channel = await connection.openChannel();
+  connection.flushListeners.add(() => void channel.basicAck(7));
+  await connection.close();
   const names = scripted.received.map(({ name }) => name);
   assert(names.indexOf("basic.ack") < names.indexOf("connection.close"), String(names));
   assert(names.includes("basic.ack"), String(names));
 });
 
-Deno.test("Transport: a frame that is larger than was agreed on ends the connection", async () => {
+Deno.test("Connection: a frame that is larger than was agreed on ends the connection", async () => {
   await using scripted = startScriptedBroker();
-  await using transport = await open(scripted.url);
+  await using connection = await open(scripted.url);
   const FRAME_MAX = 131_072;
   const largest = frame(3, 9, new Uint8Array(FRAME_MAX - 8)); // On a channel that nobody has opened.
   scripted.connections[0]!.send(largest);
-  const channel = await transport.openChannel();
+  const channel = await connection.openChannel();
   await channel.basicQos(1);
   scripted.connections[0]!.send(frame(3, 9, new Uint8Array(FRAME_MAX - 7)));
-  assertMatch((await transport.gone).message, /not AMQP/);
+  assertMatch((await connection.gone).message, /not AMQP/);
 });
 
-Deno.test("Transport.open: a port that cuts the connection may want TLS", async () => {
+Deno.test("Connection.open: a port that cuts the connection may want TLS", async () => {
   await using scripted = startScriptedBroker({ answers: { accept: hangUp } });
   const error = await assertRejects(() => open(scripted.url), Error);
   assertMatch(error.message, /does this port want TLS\? .*amqps:/);
 });
 
-Deno.test("Transport.blockedListeners: all are called at each change", async () => {
+Deno.test("Connection.blockedListeners: all are called at each change", async () => {
   await using scripted = startScriptedBroker();
-  await using transport = await open(scripted.url);
+  await using connection = await open(scripted.url);
   const seen: string[] = [];
   for (const name of ["one", "other"]) {
-    transport.blockedListeners.add(() => seen.push(`${name} ${transport.blocked}`));
+    connection.blockedListeners.add(() => seen.push(`${name} ${connection.blocked}`));
   }
-  const [connection] = scripted.connections;
-  connection!.send(send("connection.blocked", 0, shortString("low on disk")));
-  connection!.send(send("connection.unblocked", 0));
+  const [peer] = scripted.connections;
+  peer!.send(send("connection.blocked", 0, shortString("low on disk")));
+  peer!.send(send("connection.unblocked", 0));
   await waitFor(() => seen.length === 4, { what: "both changes" });
   assertEquals(seen, [
     "one low on disk",
@@ -225,37 +224,37 @@ Deno.test("Transport.blockedListeners: all are called at each change", async () 
   ]);
 });
 
-Deno.test("Transport: a broker that takes nothing because of an alarm is waited for", async () => {
+Deno.test("Connection: a broker that takes nothing because of an alarm is waited for", async () => {
   await using scripted = startScriptedBroker();
-  await using transport = await open(scripted.url);
-  const [connection] = scripted.connections;
-  connection!.stopReading();
-  connection!.send(send("connection.blocked", 0, shortString("low on disk")));
-  await waitFor(() => transport.blocked, { what: "the alarm" });
+  await using connection = await open(scripted.url);
+  const [peer] = scripted.connections;
+  peer!.stopReading();
+  peer!.send(send("connection.blocked", 0, shortString("low on disk")));
+  await waitFor(() => connection.blocked, { what: "the alarm" });
   const heartbeat = frame(8, 0, new Uint8Array());
-  await transport.send(new Uint8Array(80 * 1024 * 1024));
+  await connection.send(new Uint8Array(80 * 1024 * 1024));
   const until = performance.now() + 5_500;
   await waitFor(() => {
-    transport.send(heartbeat);
+    connection.send(heartbeat);
     return performance.now() > until;
   }, { what: "more time than it would have without an alarm" });
-  assertEquals(transport.closed, false);
-  transport.destroy(new Error("enough"));
+  assertEquals(connection.closed, false);
+  connection.destroy(new Error("enough"));
 });
 
-Deno.test("Transport: a broker that takes nothing is given up before the memory is full", async () => {
+Deno.test("Connection: a broker that takes nothing is given up before the memory is full", async () => {
   await using scripted = startScriptedBroker({
     answers: { "channel.open": (_, connection) => (connection.stopReading(), undefined) },
   });
-  await using transport = await open(scripted.url);
-  const channel = await transport.openChannel();
+  await using connection = await open(scripted.url);
+  const channel = await connection.openChannel();
   const body = new Uint8Array(4 * 1024 * 1024);
   let written = 0;
   let reason: Error | undefined;
-  transport.gone.then((error) => reason = error);
+  connection.gone.then((error) => reason = error);
   await waitFor(() => {
-    if (written < 80) transport.publish(channel, "queue", body, {}).catch(() => {});
-    else transport.publish(channel, "queue", "1", {}).catch(() => {});
+    if (written < 80) connection.publish(channel, "queue", body, {}).catch(() => {});
+    else connection.publish(channel, "queue", "1", {}).catch(() => {});
     written += 4;
     return reason;
   }, { what: "the end", timeoutMs: 60_000 });

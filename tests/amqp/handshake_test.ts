@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../src/amqp/connection.ts";
+import { Connection, type ConnectionOptions } from "../../src/amqp/connection.ts";
 import { RpcError } from "../../src/errors.ts";
 import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
 import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
@@ -22,14 +22,14 @@ const broker = await sharedBroker();
 const never = new AbortController().signal;
 
 /** Connects, and closes. */
-async function connect(url: string, options: Partial<TransportOptions> = {}): Promise<void> {
+async function connect(url: string, options: Partial<ConnectionOptions> = {}): Promise<void> {
   const all = { name: "n", heartbeatSeconds: 15, ...options };
-  const transport = await Transport.open(new BrokerUrl(url), all, 10_000, never);
-  await transport.close();
+  const connection = await Connection.open(new BrokerUrl(url), all, 10_000, never);
+  await connection.close();
 }
 
 /** Why it can't connect. */
-const failure = async (url: string, options: Partial<TransportOptions> = {}) =>
+const failure = async (url: string, options: Partial<ConnectionOptions> = {}) =>
   connectFailure(new BrokerUrl(url), await assertRejects(() => connect(url, options), Error));
 
 const agreed: [what: string, theirs: number, ours: number, result: number][] = [
@@ -52,8 +52,8 @@ for (const [what, theirs, ours, result] of agreed) {
 Deno.test("handshake: a broker's heartbeat of 0 does not hide that it is gone", async () => {
   await using scripted = startScriptedBroker({ heartbeatSeconds: 0 });
   const options = { name: "n", heartbeatSeconds: 1 };
-  const transport = await Transport.open(new BrokerUrl(scripted.url), options, 10_000, never);
-  assertMatch((await transport.gone).message, /heartbeats missed/);
+  const connection = await Connection.open(new BrokerUrl(scripted.url), options, 10_000, never);
+  assertMatch((await connection.gone).message, /heartbeats missed/);
 });
 
 Deno.test("handshake: the URL's heartbeat comes before the option, wherever a connection is made", async () => {

@@ -1,7 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { ensureQueue, inspectQueue, type QueueType, renewQueue } from "../../src/amqp/queue.ts";
-import { Transport } from "../../src/amqp/connection.ts";
+import {
+  declareExpiringQueue,
+  ensureQueue,
+  inspectQueue,
+  type QueueType,
+} from "../../src/amqp/queue.ts";
+import { Connection } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { permitsTransientQueues } from "../support/transient_queues.ts";
@@ -13,68 +18,68 @@ const types: readonly QueueType[] = await permitsTransientQueues(broker.url)
   ? ["transient", "classic", "quorum"]
   : ["classic", "quorum"];
 
-async function open(): Promise<Transport & AsyncDisposable> {
-  const transport = await Transport.open(
+async function open(): Promise<Connection & AsyncDisposable> {
+  const connection = await Connection.open(
     new BrokerUrl(broker.url),
     { name: "queue test", heartbeatSeconds: 0 },
     10_000,
     new AbortController().signal,
   );
-  return Object.assign(transport, { [Symbol.asyncDispose]: () => transport.close() });
+  return Object.assign(connection, { [Symbol.asyncDispose]: () => connection.close() });
 }
 
 Deno.test("inspectQueue: tells whether it exists, its consumers and its messages", async () => {
   await using peer = await RawChannel.open(broker.url);
-  await using transport = await open();
+  await using connection = await open();
   const queue = uniqueQueue("inspect");
-  assertEquals(await inspectQueue(transport, queue), { found: false });
+  assertEquals(await inspectQueue(connection, queue), { found: false });
   await peer.declare(queue);
   await peer.send(queue, "1");
-  assertEquals(await inspectQueue(transport, queue), { found: true, consumers: 0, messages: 1 });
+  assertEquals(await inspectQueue(connection, queue), { found: true, consumers: 0, messages: 1 });
 });
 
 Deno.test("inspectQueue: another connection's exclusive queue is unknown", async () => {
   await using peer = await RawChannel.open(broker.url);
-  await using transport = await open();
-  assertEquals(await inspectQueue(transport, peer.replyTo), { found: "unknown" });
-  assertEquals(transport.closed, false);
+  await using connection = await open();
+  assertEquals(await inspectQueue(connection, peer.replyTo), { found: "unknown" });
+  assertEquals(connection.closed, false);
 });
 
 Deno.test("ensureQueue: declares each type, then finds it whatever is asked for", async () => {
-  await using transport = await open();
+  await using connection = await open();
   for (const type of types) {
     const queue = uniqueQueue("ensure");
-    assertEquals(await ensureQueue(transport, queue, type), type);
-    for (const other of types) assertEquals(await ensureQueue(transport, queue, other), "found");
-    await (await transport.openChannel()).queueDelete(queue);
+    assertEquals(await ensureQueue(connection, queue, type), type);
+    for (const other of types) assertEquals(await ensureQueue(connection, queue, other), "found");
+    await (await connection.openChannel()).queueDelete(queue);
   }
 });
 
-Deno.test("renewQueue: makes it, tells what is in it, and leaves one that is declared otherwise", async () => {
+Deno.test("declareExpiringQueue: makes it, tells what is in it, and leaves one that is declared otherwise", async () => {
   await using peer = await RawChannel.open(broker.url);
-  await using transport = await open();
+  await using connection = await open();
   for (const type of ["classic", "quorum"] as const) {
     const queue = uniqueQueue("renew");
-    const renew = () => renewQueue(transport, queue, type, 60_000);
+    const renew = () => declareExpiringQueue(connection, queue, type, 60_000);
     assertEquals(await renew(), { found: true, consumers: 0, messages: 0 });
     await peer.send(queue, "1");
     await waitFor(async () => (await renew())?.messages === 1, { what: "the message" });
-    assertEquals(await renewQueue(transport, queue, type, 30_000), undefined);
+    assertEquals(await declareExpiringQueue(connection, queue, type, 30_000), undefined);
     await peer.channel.queueDelete(queue);
   }
 });
 
 Deno.test("ensureQueue: servers that declare it differently at once all get it", async () => {
-  const transports = await Promise.all(Array.from({ length: 6 }, open));
+  const connections = await Promise.all(Array.from({ length: 6 }, open));
   try {
     for (let round = 0; round < 5; round++) {
       const queue = uniqueQueue("race");
       const results = await Promise.all(
-        transports.map((transport, i) => ensureQueue(transport, queue, types[i % 2]!)),
+        connections.map((connection, i) => ensureQueue(connection, queue, types[i % 2]!)),
       );
       assertEquals(results.every((result) => result === "found" || types.includes(result)), true);
     }
   } finally {
-    await Promise.all(transports.map((transport) => transport.close()));
+    await Promise.all(connections.map((connection) => connection.close()));
   }
 });

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { parseBrokerUrls } from "../../src/amqp/broker_url.ts";
 import {
-  Connection,
-  type ConnectionOptions,
   type ConnectionStateChange,
+  ConnectionSupervisor,
   type Session,
+  type SupervisorOptions,
 } from "../../src/amqp/supervisor.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../src/amqp/queue.ts";
 import { RpcError } from "../../src/errors.ts";
@@ -26,15 +26,15 @@ const FOREVER: Session = { ended: new Promise(() => {}) };
 
 /** A connection, and what its owner sees of it. */
 class Supervised implements AsyncDisposable {
-  readonly connection: Connection;
+  readonly supervisor: ConnectionSupervisor;
   readonly changes: ConnectionStateChange[] = [];
   readonly refusals: RpcError[] = [];
   /** Ends the present session. */
   endSession: (reason: Error) => void = () => {};
   sessions = 0;
 
-  constructor(urls: string | string[], options: Partial<ConnectionOptions> = {}) {
-    this.connection = new Connection({
+  constructor(urls: string | string[], options: Partial<SupervisorOptions> = {}) {
+    this.supervisor = new ConnectionSupervisor({
       brokers: parseBrokerUrls(urls),
       name: "connection test",
       heartbeatSeconds: 0,
@@ -54,11 +54,11 @@ class Supervised implements AsyncDisposable {
   }
 
   async reaches(state: string): Promise<void> {
-    await waitFor(() => this.connection.state === state, { what: `the state ${state}` });
+    await waitFor(() => this.supervisor.state === state, { what: `the state ${state}` });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.connection.close();
+    await this.supervisor.close();
   }
 }
 
@@ -76,14 +76,14 @@ function withoutJitter(): Disposable {
   return { [Symbol.dispose]: () => void (Math.random = random) };
 }
 
-Deno.test("Connection: a session that ends on a living connection is set up again, without a change", async () => {
+Deno.test("ConnectionSupervisor: a session that ends on a living connection is set up again, without a change", async () => {
   await using log = await CollectedLog.start();
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
-  const { transport } = supervised.connection;
+  await supervised.supervisor.open();
+  const { connection } = supervised.supervisor;
   supervised.endSession(new Error("the consumer was cancelled"));
-  assertEquals(supervised.connection.transport, transport);
+  assertEquals(supervised.supervisor.connection, connection);
   await waitFor(() => supervised.sessions === 2, { what: "another session" });
   supervised.endSession(new Error("channel 1 closed: NOT_FOUND - no queue (404)"));
   await waitFor(() => supervised.sessions === 3, { what: "a third session" });
@@ -95,7 +95,7 @@ Deno.test("Connection: a session that ends on a living connection is set up agai
   ]);
 });
 
-Deno.test("Connection: a broker that refuses a transient queue is not lost, nor is that a failure", async () => {
+Deno.test("ConnectionSupervisor: a broker that refuses a transient queue is not lost, nor is that a failure", async () => {
   await using log = await CollectedLog.start();
   let isDeclared = true;
   await using broker = startScriptedBroker({
@@ -111,9 +111,9 @@ Deno.test("Connection: a broker that refuses a transient queue is not lost, nor 
   let queueType: QueueType = "transient";
   let endSession = (_: Error) => {};
   await using supervised = new Supervised(broker.url, {
-    async establish(transport) {
+    async establish(connection) {
       try {
-        await ensureQueue(transport, "queue", queueType);
+        await ensureQueue(connection, "queue", queueType);
       } catch (error) {
         if (error instanceof TransientRefused) queueType = "quorum";
         throw error;
@@ -122,18 +122,18 @@ Deno.test("Connection: a broker that refuses a transient queue is not lost, nor 
     },
   });
   isDeclared = false;
-  await supervised.connection.open(); // Refused at the first connection,
+  await supervised.supervisor.open(); // Refused at the first connection,
   assertEquals([isDeclared, broker.connections.length], [true, 2]);
   [isDeclared, queueType] = [false, "transient"];
   endSession(new Error("the consumer was cancelled")); // and when it is declared again.
   await waitFor(() => isDeclared, { what: "the queue to be declared again" });
-  await waitFor(() => supervised.connection.transport, { what: "the session" });
+  await waitFor(() => supervised.supervisor.connection, { what: "the session" });
   assertEquals(broker.connections.length, 3);
   assertEquals(supervised.states, ["connected"]);
   assertEquals(log.messages(/lost|can't/, "warning"), []);
 });
 
-Deno.test("Connection: a session that can't be set up again is a reason to reconnect", async () => {
+Deno.test("ConnectionSupervisor: a session that can't be set up again is a reason to reconnect", async () => {
   await using broker = startScriptedBroker();
   let sessions = 0;
   await using supervised = new Supervised(broker.url, {
@@ -144,7 +144,7 @@ Deno.test("Connection: a session that can't be set up again is a reason to recon
     },
   });
   const ended = Promise.withResolvers<Error>();
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   ended.resolve(new Error("the consumer was cancelled"));
   await waitFor(() => sessions === 3, { what: "another connection" });
   await supervised.reaches("connected");
@@ -154,7 +154,7 @@ Deno.test("Connection: a session that can't be set up again is a reason to recon
   assertEquals(broker.connections.length, 2);
 });
 
-Deno.test("Connection: sessions that end as soon as they are set up are set up ever less often", async () => {
+Deno.test("ConnectionSupervisor: sessions that end as soon as they are set up are set up ever less often", async () => {
   using _ = withoutJitter();
   await using broker = startScriptedBroker();
   const at: number[] = [];
@@ -164,26 +164,26 @@ Deno.test("Connection: sessions that end as soon as they are set up are set up e
       return Promise.resolve({ ended: Promise.resolve(new Error("gone")) });
     },
   });
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   await waitFor(() => at.length === 5, { what: "five sessions" });
   const gaps = at.slice(1).map((ms, i) => ms - at[i]!);
   for (const [i, gap] of gaps.entries()) assert(gap >= 99 * 2 ** i - 5, `${gaps}`);
   assertEquals(broker.connections.length, 1);
 });
 
-Deno.test("Connection: a loss is one change, however often the broker is tried then", async () => {
+Deno.test("ConnectionSupervisor: a loss is one change, however often the broker is tried then", async () => {
   await using log = await CollectedLog.start();
   const [port] = freePorts(1);
   const script = { port };
   const first = startScriptedBroker(script);
   await using supervised = new Supervised(first.url);
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   await first[Symbol.asyncDispose]();
   await waitFor(() => log.messages(/ECONNREFUSED.*trying again/).length >= 3, {
     what: "three attempts",
   });
   assertEquals(supervised.states, ["connected", "connecting"]);
-  assertMatch(supervised.connection.outage!, /^reconnecting for .*ECONNREFUSED/);
+  assertMatch(supervised.supervisor.outage!, /^reconnecting for .*ECONNREFUSED/);
   await using _second = startScriptedBroker(script);
   await supervised.reaches("connected");
   assertEquals(supervised.states, ["connected", "connecting", "connected"]);
@@ -191,81 +191,81 @@ Deno.test("Connection: a loss is one change, however often the broker is tried t
   assertEquals(supervised.refusals, []);
 });
 
-Deno.test("Connection: nobody there at first is one change, after all brokers were tried", async () => {
+Deno.test("ConnectionSupervisor: nobody there at first is one change, after all brokers were tried", async () => {
   const [port, other] = freePorts(2);
   const urls = [port, other].map((port) => `amqp://127.0.0.1:${port}`);
   await using supervised = new Supervised(urls);
   await using log = await CollectedLog.start();
-  supervised.connection.open();
+  supervised.supervisor.open();
   await waitFor(() => log.messages(/trying again/).length >= 6, { what: "three rounds" });
   assertEquals(supervised.states, ["connecting"]);
   await using _broker = startScriptedBroker({ port: other });
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   assertEquals(supervised.states, ["connecting", "connected"]);
 });
 
-Deno.test("Connection: a broker that fails before another one takes it is no change", async () => {
+Deno.test("ConnectionSupervisor: a broker that fails before another one takes it is no change", async () => {
   const [port] = freePorts(1);
   await using broker = startScriptedBroker();
   await using supervised = new Supervised([`amqp://127.0.0.1:${port}`, broker.url]);
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   assertEquals(supervised.states, ["connected"]);
 });
 
-Deno.test("Connection: blocked and unblocked are changes, also with a session that is set up again", async () => {
+Deno.test("ConnectionSupervisor: blocked and unblocked are changes, also with a session that is set up again", async () => {
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
-  const [connection] = broker.connections;
+  await supervised.supervisor.open();
+  const [peer] = broker.connections;
   const blocked = send("connection.blocked", 0, shortString("low on disk"));
-  connection!.send(blocked);
+  peer!.send(blocked);
   await supervised.reaches("blocked");
-  assertMatch(supervised.connection.outage!, /takes no messages: low on disk/);
-  connection!.send(blocked); // Said twice, it is the same.
+  assertMatch(supervised.supervisor.outage!, /takes no messages: low on disk/);
+  peer!.send(blocked); // Said twice, it is the same.
   supervised.endSession(new Error("the consumer was cancelled"));
   await waitFor(() => supervised.sessions === 2, { what: "another session" });
-  connection!.send(send("connection.unblocked", 0));
+  peer!.send(send("connection.unblocked", 0));
   await supervised.reaches("connected");
   assertEquals(supervised.states, ["connected", "blocked", "connected"]);
   assertEquals(supervised.changes[1]!.reason, "low on disk");
-  assertEquals(supervised.connection.outage, undefined);
+  assertEquals(supervised.supervisor.outage, undefined);
 });
 
-Deno.test("Connection.drain: the end of the session is expected; the transport stays until the close", async () => {
+Deno.test("ConnectionSupervisor.drain: the end of the session is expected; the connection stays until the close", async () => {
   await using log = await CollectedLog.start();
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
-  const { transport } = supervised.connection;
-  supervised.connection.drain();
-  supervised.connection.drain();
+  await supervised.supervisor.open();
+  const { connection } = supervised.supervisor;
+  supervised.supervisor.drain();
+  supervised.supervisor.drain();
   supervised.endSession(new Error("the consumer was cancelled"));
-  const [connection] = broker.connections;
-  connection!.send(send("connection.blocked", 0, shortString("low on disk")));
-  connection!.send(send("connection.unblocked", 0));
+  const [peer] = broker.connections;
+  peer!.send(send("connection.blocked", 0, shortString("low on disk")));
+  peer!.send(send("connection.unblocked", 0));
   let changed = 0;
-  transport!.blockedListeners.add(() => changed += 1);
+  connection!.blockedListeners.add(() => changed += 1);
   await waitFor(() => changed === 2, { what: "the alarm" });
-  assertEquals(supervised.connection.transport, transport);
-  assertEquals(supervised.connection.state, "draining");
+  assertEquals(supervised.supervisor.connection, connection);
+  assertEquals(supervised.supervisor.state, "draining");
   assertEquals(supervised.sessions, 1);
-  await supervised.connection.close();
+  await supervised.supervisor.close();
   assertEquals(supervised.states, ["connected", "draining", "closed"]);
   assertEquals(broker.connections.length, 1);
   assertEquals(log.messages(/lost|again|reconnect/), []);
 });
 
-Deno.test("Connection.drain: a broker that is lost meanwhile is not looked for, and the log says so", async () => {
+Deno.test("ConnectionSupervisor.drain: a broker that is lost meanwhile is not looked for, and the log says so", async () => {
   await using log = await CollectedLog.start();
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
-  const { transport } = supervised.connection;
-  supervised.connection.drain();
+  await supervised.supervisor.open();
+  const { connection } = supervised.supervisor;
+  supervised.supervisor.drain();
   broker.connections[0]!.send(closeConnection(320, "CONNECTION_FORCED - bye"));
-  await transport!.gone;
-  await waitFor(() => supervised.connection.transport === undefined, { what: "the end" });
-  await supervised.connection.close();
+  await connection!.gone;
+  await waitFor(() => supervised.supervisor.connection === undefined, { what: "the end" });
+  await supervised.supervisor.close();
   assertEquals(broker.connections.length, 1);
   assertEquals(supervised.states, ["connected", "draining", "closed"]);
   assertEquals(log.messages(/./, "warning"), [
@@ -274,43 +274,43 @@ Deno.test("Connection.drain: a broker that is lost meanwhile is not looked for, 
 });
 
 for (const what of ["accept", "connection.open", "basic.qos"]) {
-  Deno.test(`Connection.drain: before the first success it ends the attempt (${what})`, async () => {
+  Deno.test(`ConnectionSupervisor.drain: before the first success it ends the attempt (${what})`, async () => {
     await using broker = startScriptedBroker({ answers: { [what]: () => SILENCE } });
     await using supervised = new Supervised(broker.url, {
-      async establish(transport) {
-        await (await transport.openChannel()).basicQos(1);
+      async establish(connection) {
+        await (await connection.openChannel()).basicQos(1);
         return FOREVER;
       },
     });
-    const opening = supervised.connection.open();
+    const opening = supervised.supervisor.open();
     await waitFor(() => what === "accept" ? broker.connections.length : broker.count(what), {
       what,
     });
-    supervised.connection.drain();
+    supervised.supervisor.drain();
     assertEquals((await assertRejects(() => opening, RpcError)).code, "cancelled");
-    await supervised.connection.close();
+    await supervised.supervisor.close();
     assertEquals(supervised.states, ["draining", "closed"]);
     assertEquals(broker.connections.length, 1);
   });
 }
 
-Deno.test("Connection.close: it can't be opened again", async () => {
+Deno.test("ConnectionSupervisor.close: it can't be opened again", async () => {
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
-  await supervised.connection.close();
+  await supervised.supervisor.open();
+  await supervised.supervisor.close();
   await using unused = new Supervised(broker.url);
-  await unused.connection.close();
-  const error = await assertRejects(() => unused.connection.open(), RpcError);
+  await unused.supervisor.close();
+  const error = await assertRejects(() => unused.supervisor.open(), RpcError);
   assertEquals(error.code, "cancelled");
   assertEquals(broker.connections.length, 1);
 });
 
-Deno.test("Connection: a broker that refuses is not the last one tried", async () => {
+Deno.test("ConnectionSupervisor: a broker that refuses is not the last one tried", async () => {
   await using refuses = startScriptedBroker(refusing());
   await using accepts = startScriptedBroker();
   await using supervised = new Supervised([refuses.url, accepts.url]);
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   assertEquals([logins(refuses), logins(accepts)], [1, 1]);
   assertEquals(supervised.refusals, []);
 });
@@ -323,11 +323,11 @@ const inVain: [what: string, scripts: Script[]][] = [
 ];
 
 for (const [what, scripts] of inVain) {
-  Deno.test(`Connection: a refusal is final when each broker was tried once: ${what}`, async () => {
+  Deno.test(`ConnectionSupervisor: a refusal is final when each broker was tried once: ${what}`, async () => {
     const brokers = scripts.map(startScriptedBroker);
     await using supervised = new Supervised(brokers.map(({ url }) => url));
     try {
-      const error = await assertRejects(() => supervised.connection.open(), RpcError);
+      const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
       assertEquals(error.code, "unauthenticated");
       assertEquals(brokers.map(logins), scripts.map(() => 1));
       assertEquals(supervised.refusals, [error]);
@@ -339,7 +339,7 @@ for (const [what, scripts] of inVain) {
   });
 }
 
-Deno.test("Connection.open: after a refusal it can be tried again, when the back-off allows it", async () => {
+Deno.test("ConnectionSupervisor.open: after a refusal it can be tried again, when the back-off allows it", async () => {
   using _ = withoutJitter();
   let isRefusing = true;
   await using broker = startScriptedBroker({
@@ -348,18 +348,18 @@ Deno.test("Connection.open: after a refusal it can be tried again, when the back
     },
   });
   await using supervised = new Supervised(broker.url);
-  const { connection } = supervised;
+  const { supervisor } = supervised;
   for (let i = 0; i < 3; i++) {
     const start = performance.now();
-    const error = await assertRejects(() => connection.open(), RpcError);
-    assertEquals(connection.state, "closed");
+    const error = await assertRejects(() => supervisor.open(), RpcError);
+    assertEquals(supervisor.state, "closed");
     if (i > 0) assert(performance.now() - start >= 99 * 2 ** (i - 1) - 5);
     assertEquals(error.code, "unauthenticated");
   }
   assertEquals(logins(broker), 3);
   isRefusing = false;
-  await connection.open();
-  assertEquals(connection.refusal, undefined);
+  await supervisor.open();
+  assertEquals(supervisor.refusal, undefined);
   assertEquals(supervised.states, [
     "closed",
     "connecting",
@@ -371,29 +371,29 @@ Deno.test("Connection.open: after a refusal it can be tried again, when the back
   ]);
 });
 
-Deno.test("Connection.refusal: is there until the back-off is over", async () => {
+Deno.test("ConnectionSupervisor.refusal: is there until the back-off is over", async () => {
   using _ = withoutJitter();
   await using broker = startScriptedBroker(refusing());
   let at = 0;
   await using supervised = new Supervised(broker.url, {
     onRefused(error) {
       at = performance.now();
-      assertEquals(supervised.connection.refusal, error);
+      assertEquals(supervised.supervisor.refusal, error);
     },
   });
-  await assertRejects(() => supervised.connection.open(), RpcError);
-  await waitFor(() => supervised.connection.refusal === undefined, { what: "the back-off" });
+  await assertRejects(() => supervised.supervisor.open(), RpcError);
+  await waitFor(() => supervised.supervisor.refusal === undefined, { what: "the back-off" });
   assert(performance.now() - at >= 90);
 });
 
-Deno.test("Connection: what refuses it after a success is tried again; the log says it once", async () => {
+Deno.test("ConnectionSupervisor: what refuses it after a success is tried again; the log says it once", async () => {
   await using log = await CollectedLog.start();
   let text = "";
   await using broker = startScriptedBroker({
     answers: { "connection.start-ok": () => text ? closeConnection(403, text) : undefined },
   });
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   text = "ACCESS_REFUSED - rotated";
   broker.connections[0]!.close();
   await waitFor(() => supervised.refusals.length >= 4, { what: "four attempts" });
@@ -405,10 +405,10 @@ Deno.test("Connection: what refuses it after a success is tried again; the log s
   text = "";
   await supervised.reaches("connected");
   assertEquals(supervised.states, ["connected", "connecting", "connected"]);
-  assertEquals(supervised.connection.refusal, undefined);
+  assertEquals(supervised.supervisor.refusal, undefined);
 });
 
-Deno.test("Connection: a refusal is forgotten once it has been connected", async () => {
+Deno.test("ConnectionSupervisor: a refusal is forgotten once it has been connected", async () => {
   using _ = withoutJitter();
   let isRefusing = true;
   await using broker = startScriptedBroker({
@@ -419,18 +419,18 @@ Deno.test("Connection: a refusal is forgotten once it has been connected", async
   const seen: unknown[] = [];
   await using supervised = new Supervised(broker.url, {
     onStateChange: ({ state }) =>
-      state === "connecting" && seen.push(supervised.connection.refusal),
+      state === "connecting" && seen.push(supervised.supervisor.refusal),
   });
-  await assertRejects(() => supervised.connection.open(), RpcError);
+  await assertRejects(() => supervised.supervisor.open(), RpcError);
   isRefusing = false;
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   seen.length = 0;
   broker.connections.at(-1)!.close();
   await waitFor(() => seen.length === 1, { what: "the loss" });
   assertEquals(seen, [undefined]); // Though the back-off lasts.
 });
 
-Deno.test("Connection: the wait doubles, and starts anew after a success", async () => {
+Deno.test("ConnectionSupervisor: the wait doubles, and starts anew after a success", async () => {
   using _ = withoutJitter();
   const at: number[] = [];
   let accepts = false;
@@ -445,7 +445,7 @@ Deno.test("Connection: the wait doubles, and starts anew after a success", async
     },
   });
   await using supervised = new Supervised(broker.url);
-  const opening = supervised.connection.open();
+  const opening = supervised.supervisor.open();
   await waitFor(() => at.length === 6, { what: "six attempts" });
   const gaps = at.slice(1).map((ms, i) => ms - at[i]!);
   for (const [i, gap] of gaps.entries()) assert(gap >= 99 * 2 ** i - 5, `${gaps}`);
@@ -460,11 +460,11 @@ Deno.test("Connection: the wait doubles, and starts anew after a success", async
   assert(at.at(-1)! - lostAt < 2_500, `${at.at(-1)! - lostAt}`); // It was at 6,400 ms.
 });
 
-Deno.test("Connection: a broker that fails at a message is there: the wait doesn't grow", async () => {
+Deno.test("ConnectionSupervisor: a broker that fails at a message is there: the wait doesn't grow", async () => {
   using _ = withoutJitter();
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url);
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   for (let i = 1; i <= 7; i++) {
     broker.connections.at(-1)!.send(closeConnection(541, "INTERNAL_ERROR"));
     const start = performance.now();
@@ -473,23 +473,23 @@ Deno.test("Connection: a broker that fails at a message is there: the wait doesn
   }
 });
 
-Deno.test("Connection: a set-up that is not answered is given up in time", async () => {
+Deno.test("ConnectionSupervisor: a set-up that is not answered is given up in time", async () => {
   await using broker = startScriptedBroker({
     answers: { "basic.qos": ({ connection }) => connection === 0 ? SILENCE : undefined },
   });
   await using supervised = new Supervised(broker.url, {
     connectTimeoutMs: 2_000,
-    async establish(transport) {
-      await (await transport.openChannel()).basicQos(1);
+    async establish(connection) {
+      await (await connection.openChannel()).basicQos(1);
       return FOREVER;
     },
   });
-  supervised.connection.open();
+  supervised.supervisor.open();
   await supervised.reaches("connected");
   assertEquals(broker.connections.length, 2);
 });
 
-Deno.test("Connection: the time for the first connection includes its set-up, for all brokers", async () => {
+Deno.test("ConnectionSupervisor: the time for the first connection includes its set-up, for all brokers", async () => {
   const slow: Script = {
     answers: {
       accept: (_, connection) => {
@@ -508,14 +508,14 @@ Deno.test("Connection: the time for the first connection includes its set-up, fo
     },
   };
   await using broker = startScriptedBroker(slow);
-  const establish: ConnectionOptions["establish"] = async (transport) => {
-    await (await transport.openChannel()).basicQos(1);
+  const establish: SupervisorOptions["establish"] = async (connection) => {
+    await (await connection.openChannel()).basicQos(1);
     return FOREVER;
   };
   const bounds = { connectTimeoutMs: 2_000, firstConnectWithinMs: 2_000, establish };
   await using supervised = new Supervised(broker.url, bounds);
   const start = performance.now();
-  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
   assertEquals(error.code, "unavailable");
   assert(performance.now() - start < 3_100, `${performance.now() - start} ms`);
 
@@ -523,10 +523,10 @@ Deno.test("Connection: the time for the first connection includes its set-up, fo
   await using good = startScriptedBroker();
   const both = { ...bounds, connectTimeoutMs: 6_000, firstConnectWithinMs: 6_000 };
   await using second = new Supervised([silent.url, good.url], both);
-  await second.connection.open();
+  await second.supervisor.open();
 });
 
-Deno.test("Connection: what an earlier attempt found out counts for more than that time was short", async () => {
+Deno.test("ConnectionSupervisor: what an earlier attempt found out counts for more than that time was short", async () => {
   await using broker = startScriptedBroker({
     answers: {
       accept: (_, connection) => {
@@ -537,12 +537,12 @@ Deno.test("Connection: what an earlier attempt found out counts for more than th
   });
   const bounds = { connectTimeoutMs: 2_000, firstConnectWithinMs: 2_000 };
   await using supervised = new Supervised(broker.url, bounds);
-  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
   assertMatch(error.message, /CLOSING/);
   assertEquals(broker.connections.length > 1, true);
 });
 
-Deno.test("Connection: credentials and certificates are asked for before each attempt", async () => {
+Deno.test("ConnectionSupervisor: credentials and certificates are asked for before each attempt", async () => {
   let asked = 0;
   await using broker = startScriptedBroker();
   const url = broker.url.replace("amqp://", "amqp://fib@");
@@ -552,7 +552,7 @@ Deno.test("Connection: credentials and certificates are asked for before each at
       throw new Error("there is no TLS");
     },
   });
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   broker.connections[0]!.close();
   await waitFor(() => supervised.sessions === 2, { what: "another session" });
   const sent = broker.received
@@ -561,7 +561,7 @@ Deno.test("Connection: credentials and certificates are asked for before each at
   assertEquals(sent.map((text, i) => text.includes(`\0fib\0secret-${i + 1}`)), [true, true]);
 });
 
-Deno.test("Connection: what the URL holds comes before the credentials; what nobody gives is guest", async () => {
+Deno.test("ConnectionSupervisor: what the URL holds comes before the credentials; what nobody gives is guest", async () => {
   await using broker = startScriptedBroker();
   const given = { username: "given", password: "secret" };
   const cases: [authority: string, given: typeof given | { password: string }, login: string][] = [
@@ -574,29 +574,29 @@ Deno.test("Connection: what the URL holds comes before the credentials; what nob
   for (const [authority, credentials, login] of cases) {
     const url = broker.url.replace("amqp://", `amqp://${authority}`);
     await using supervised = new Supervised(url, { credentials: () => credentials });
-    await supervised.connection.open();
+    await supervised.supervisor.open();
     const sent = broker.received.findLast(({ name }) => name === "connection.start-ok")!;
     const text = new TextDecoder().decode(sent.args);
     assert(text.includes(login), `${JSON.stringify(login)} is not in ${JSON.stringify(text)}`);
   }
 });
 
-Deno.test("Connection: no error holds the connection it was refused on", async () => {
+Deno.test("ConnectionSupervisor: no error holds the connection it was refused on", async () => {
   await using broker = startScriptedBroker(refusing());
   await using supervised = new Supervised(broker.url);
-  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
   assertMatch((error.cause as Error).message, /ACCESS_REFUSED/);
   assertEquals("connection" in (error.cause as Error), false);
 });
 
-Deno.test("Connection: the user named in a refusal is the one that logged in", async () => {
+Deno.test("ConnectionSupervisor: the user named in a refusal is the one that logged in", async () => {
   await using broker = startScriptedBroker(refusing());
   await using supervised = new Supervised(broker.url, { credentials: () => ({ username: "me" }) });
-  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
   assertMatch(error.message, /refused user "me"/);
 });
 
-Deno.test("Connection: an RpcError of a provider is final at first; later it fails an attempt", async () => {
+Deno.test("ConnectionSupervisor: an RpcError of a provider is final at first; later it fails an attempt", async () => {
   await using broker = startScriptedBroker();
   let broken = true;
   await using supervised = new Supervised(broker.url, {
@@ -605,10 +605,10 @@ Deno.test("Connection: an RpcError of a provider is final at first; later it fai
       return {};
     },
   });
-  const error = await assertRejects(() => supervised.connection.open(), RpcError);
+  const error = await assertRejects(() => supervised.supervisor.open(), RpcError);
   assertEquals([error.code, error.message], ["invalid_argument", "the file is gone"]);
   broken = false;
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   broken = true;
   broker.connections[0]!.close();
   await waitFor(() => supervised.refusals.length >= 2, { what: "an attempt that failed" });
@@ -616,7 +616,7 @@ Deno.test("Connection: an RpcError of a provider is final at first; later it fai
   await supervised.reaches("connected");
 });
 
-Deno.test("Connection: another error of a provider fails an attempt; so does its silence", async () => {
+Deno.test("ConnectionSupervisor: another error of a provider fails an attempt; so does its silence", async () => {
   await using broker = startScriptedBroker();
   let asked = 0;
   await using supervised = new Supervised(broker.url, {
@@ -630,7 +630,7 @@ Deno.test("Connection: another error of a provider fails an attempt; so does its
     },
   });
   await using log = await CollectedLog.start();
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   assertEquals(asked, 4);
   const reasons = log.messages(/trying again/);
   assertMatch(reasons[0]!, /can't connect to .*: the vault is sealed; trying again/);
@@ -638,7 +638,7 @@ Deno.test("Connection: another error of a provider fails an attempt; so does its
   assertMatch(reasons[2]!, /no credentials within \d+ ms/);
 });
 
-Deno.test("Connection: a listener that throws costs a line in the log", async () => {
+Deno.test("ConnectionSupervisor: a listener that throws costs a line in the log", async () => {
   await using log = await CollectedLog.start();
   await using broker = startScriptedBroker();
   await using supervised = new Supervised(broker.url, {
@@ -646,6 +646,6 @@ Deno.test("Connection: a listener that throws costs a line in the log", async ()
       throw new Error("mine");
     },
   });
-  await supervised.connection.open();
+  await supervised.supervisor.open();
   assertEquals(log.messages(/mine/, "error").length, 1);
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { parseBrokerUrls } from "../../src/amqp/broker_url.ts";
 import { connectFailure } from "../../src/amqp/failure.ts";
-import { Transport } from "../../src/amqp/connection.ts";
+import { Connection } from "../../src/amqp/connection.ts";
 import { type Broker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import type { Outcome } from "../support/process.ts";
@@ -110,7 +110,7 @@ Deno.test("tls", async (t) => {
     const options = { name: "tls", heartbeatSeconds: 0, tls: { ca: await Deno.readTextFile(ca) } };
     const { signal } = new AbortController();
     for (let time = 1; time <= 20; time++) {
-      const error = await Transport.open(url!, options, 60_000, signal).catch((why) => why);
+      const error = await Connection.open(url!, options, 60_000, signal).catch((why) => why);
       assertMatch(connectFailure(url!, error).message, /--tls-cert and --tls-key/);
     }
   });

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { BodyLimit } from "../../src/rpc/message_limit.ts";
+import { MessageSizeLimit } from "../../src/rpc/message_limit.ts";
 import { RpcClient } from "../../src/rpc/client/client.ts";
 import { closeChannel, startScriptedBroker } from "../support/scripted_broker.ts";
 import { waitFor } from "../support/wait.ts";
@@ -11,8 +11,8 @@ const REFUSALS = [
   "channel 1 closed: PRECONDITION_FAILED - message size 2000 is larger than configured max size 1000 (406)",
 ];
 
-Deno.test("BodyLimit: its owner's limit, in bytes of UTF-8", () => {
-  const limit = new BodyLimit(6);
+Deno.test("MessageSizeLimit: its owner's limit, in bytes of UTF-8", () => {
+  const limit = new MessageSizeLimit(6);
   const bodies = ["", "abcdef", "\u20ac\u20ac", "ab\u20ac", new Uint8Array(6)];
   assertEquals(bodies.map((body) => limit.allows(body)), [true, true, true, true, true]);
   const large = ["abcdefg", "\u20ac\u20aca", new Uint8Array(7)];
@@ -23,8 +23,8 @@ Deno.test("BodyLimit: its owner's limit, in bytes of UTF-8", () => {
 });
 
 for (const text of REFUSALS) {
-  Deno.test(`BodyLimit: a broker's that is lower counts for its connection: ${text}`, () => {
-    const limit = new BodyLimit(1_500);
+  Deno.test(`MessageSizeLimit: a broker's that is lower counts for its connection: ${text}`, () => {
+    const limit = new MessageSizeLimit(1_500);
     const [one, other] = [{}, {}];
     const body = new Uint8Array(1_200);
     limit.startOn(one);
@@ -38,8 +38,8 @@ for (const text of REFUSALS) {
   });
 }
 
-Deno.test("BodyLimit: a broker's that is higher changes nothing, nor does another reason", () => {
-  const limit = new BodyLimit(100);
+Deno.test("MessageSizeLimit: a broker's that is higher changes nothing, nor does another reason", () => {
+  const limit = new MessageSizeLimit(100);
   assertEquals(limit.learn(new Error(REFUSALS[0])), true);
   assertEquals(limit.allows(new Uint8Array(101)), false);
   assertEquals(limit.learn(new Error("channel 1 closed: NOT_FOUND - no queue (404)")), false);

@@ -46,9 +46,9 @@ const MEANINGS: readonly [pattern: RegExp, meaning: string][] = [
 ];
 
 /** A port that was spoken to without TLS complained of it. */
-export class TlsWanted extends Error {
+export class TlsExpected extends Error {
   /** @ignore */
-  override readonly name = "TlsWanted";
+  override readonly name = "TlsExpected";
 
   /** Says what to do. */
   constructor() {

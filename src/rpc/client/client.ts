@@ -5,13 +5,13 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf, withoutClient } from "../../amqp/failure.ts";
-import { Connection, type ConnectionState, type Session } from "../../amqp/supervisor.ts";
+import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../amqp/connection.ts";
+import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
 import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../../protocol.ts";
 import { AbortSignals } from "./abort_signals.ts";
-import { BodyLimit } from "../message_limit.ts";
+import { MessageSizeLimit } from "../message_limit.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
 import {
   type CallOptions,
@@ -22,9 +22,9 @@ import {
 import type { RpcClientCodec } from "../codec.ts";
 import { checkTimeout } from "../connect_options.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
-import { openReplySession, type ReplySession } from "./reply_consumer.ts";
-import { SilenceWatch } from "./lost_requests.ts";
-import { Timers } from "./deadline_queue.ts";
+import { openReplyConsumer, type ReplyConsumer } from "./reply_consumer.ts";
+import { LostRequestDetector } from "./lost_requests.ts";
+import { DeadlineQueue } from "./deadline_queue.ts";
 
 const logger = getLogger(["fibrpc", "client"]);
 
@@ -63,16 +63,16 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     repliesUnknown: 0,
   };
   readonly #events: PendingCallEvents<Request, Response> = {
-    timers: new Timers((call) => {
+    timers: new DeadlineQueue((call) => {
       call.onDeadlineNear();
-      const transport = this.#connection?.transport;
-      if (transport === undefined) return;
-      this.#inspect(transport).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
+      const connection = this.#supervisor?.connection;
+      if (connection === undefined) return;
+      this.#inspect(connection).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
     }),
     onDeadline: (call) => {
       const { timeoutMs, unknownReplies } = call.options;
       const error = expired(this.#place(call), timeoutMs, {
-        outage: this.#connection?.outage,
+        outage: this.#supervisor?.outage,
         queue: call.diagnosis,
         sent: call.sent,
         unknownReplies: this.#stats.repliesUnknown - unknownReplies,
@@ -83,13 +83,13 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#fail(call, cancelled(this.#place(call), signal))
     ),
   };
-  readonly #limit: BodyLimit;
+  readonly #limit: MessageSizeLimit;
   #nextId = 0;
-  #connection: Connection | undefined;
-  #session: ReplySession | undefined;
+  #supervisor: ConnectionSupervisor | undefined;
+  #session: ReplyConsumer | undefined;
   #closed = false;
   #inspection: Promise<QueueInspection> | undefined;
-  readonly #silence: SilenceWatch<PendingCall<Request, Response>>;
+  readonly #silence: LostRequestDetector<PendingCall<Request, Response>>;
 
   /**
    * Makes a client; it connects at the first call.
@@ -104,12 +104,12 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   ) {
     this.#codec = codec;
     this.#options = resolveClientOptions(options);
-    this.#limit = new BodyLimit(this.#options.maxMessageBytes);
-    this.#silence = new SilenceWatch({
+    this.#limit = new MessageSizeLimit(this.#options.maxMessageBytes);
+    this.#silence = new LostRequestDetector({
       resendAfterMs: this.#options.resendAfterMs,
       pending: this.#pending,
-      session: () => this.#connection?.state === "connected" ? this.#session : undefined,
-      inspect: ({ transport }) => this.#inspect(transport),
+      session: () => this.#supervisor?.state === "connected" ? this.#session : undefined,
+      inspect: ({ connection }) => this.#inspect(connection),
       resend: (call, pauseMs) => this.#sendAfter(pauseMs, call),
     });
   }
@@ -117,7 +117,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** The state of the connection; `idle` before the first use and after a first connection failed. */
   get state(): ConnectionState | "idle" {
     if (this.#closed) return "closed";
-    const state = this.#connection?.state ?? "idle";
+    const state = this.#supervisor?.state ?? "idle";
     return state === "closed" ? "idle" : state;
   }
 
@@ -163,7 +163,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   async close(): Promise<void> {
     this.#closed = true;
     for (const call of this.#pending.values()) this.#fail(call, closed());
-    await this.#connection?.close();
+    await this.#supervisor?.close();
   }
 
   /** The same as {@linkcode RpcClient.close}, for `await using`. */
@@ -191,8 +191,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         } was not sent: ${maxPending} calls are waiting already (maxPending)`,
       );
     }
-    const connection = this.#connect();
-    if (connection.refusal !== undefined) throw connection.refusal;
+    const supervisor = this.#connect();
+    if (supervisor.refusal !== undefined) throw supervisor.refusal;
     // Later it may have been changed by its owner.
     const label = typeof request === "object" ? this.#codec.describe(request) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
@@ -207,17 +207,17 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     );
     this.#stats.calls += 1;
     this.#pending.set(id, call);
-    connection.open();
+    supervisor.open();
     this.#send(call, now);
     this.#silence.start();
   }
 
-  #connect(): Connection {
+  #connect(): ConnectionSupervisor {
     const { onStateChange, connectTimeoutMs } = this.#options;
-    this.#connection ??= new Connection({
+    this.#supervisor ??= new ConnectionSupervisor({
       ...this.#options,
       firstConnectWithinMs: connectTimeoutMs,
-      establish: (transport) => this.#establish(transport),
+      establish: (connection) => this.#establish(connection),
       onStateChange: (change) => {
         if (change.state === "connected") this.#sendAll();
         onStateChange?.(change);
@@ -226,18 +226,18 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
         for (const call of this.#pending.values()) this.#fail(call, error);
       },
     });
-    return this.#connection;
+    return this.#supervisor;
   }
 
-  async #establish(transport: Transport): Promise<Session> {
-    const session = await openReplySession(
-      transport,
+  async #establish(connection: Connection): Promise<Session> {
+    const session = await openReplyConsumer(
+      connection,
       this.#options.reply,
       (message) => this.#onReply(message),
       (message) => this.#onReturn(message),
     );
     this.#session = session;
-    this.#limit.startOn(transport);
+    this.#limit.startOn(connection);
     session.ended.then((reason) => this.#onSessionEnd(session, reason));
     this.#sendAhead(session);
     try {
@@ -255,15 +255,15 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
    * session, which is a round trip of a lone call's five. If the broker refuses
    * the session, it never sees them; if the connection breaks, it may have.
    */
-  #sendAhead(session: ReplySession): void {
-    if (this.#options.requireServer || session.transport.blocked !== undefined) return;
+  #sendAhead(session: ReplyConsumer): void {
+    if (this.#options.requireServer || session.connection.blocked !== undefined) return;
     for (const call of this.#pending.values()) {
       if (call.options.idempotent) this.#publish(call, session);
     }
   }
 
   /** What was sent on it counts as not sent: that the queue was there isn't known from it. */
-  #takeBack(session: ReplySession): void {
+  #takeBack(session: ReplyConsumer): void {
     for (const call of this.#pending.values()) {
       if (call.sentOn !== session) continue;
       call.sentOn = undefined;
@@ -272,7 +272,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Replies to what was sent on it can't come any more. */
-  #onSessionEnd(session: ReplySession, reason: Error): void {
+  #onSessionEnd(session: ReplyConsumer, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
     if (!session.channel.closed) session.channel.close().catch(() => {}); // Only its consumer ended.
     if (this.#limit.learn(reason)) this.#failOversized();
@@ -306,7 +306,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** Sends if that is possible now; if not, a change of state will. */
   #send(call: PendingCall<Request, Response>, now = performance.now()): void {
     const session = this.#session;
-    if (session === undefined || this.#connection?.state !== "connected") {
+    if (session === undefined || this.#supervisor?.state !== "connected") {
       return;
     }
     if (this.#options.requireServer && call.sent === 0) {
@@ -314,15 +314,15 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     } else this.#publish(call, session, now);
   }
 
-  #sendIfServed(call: PendingCall<Request, Response>, session: ReplySession): void {
+  #sendIfServed(call: PendingCall<Request, Response>, session: ReplyConsumer): void {
     // What can't be seen is not there, as far as is known.
-    this.#inspect(session.transport).catch(() => undefined).then((queue) => {
+    this.#inspect(session.connection).catch(() => undefined).then((queue) => {
       if (!this.#pending.has(call.options.id) || call.sent > 0) return;
       if (queue?.found === false) {
         this.#fail(call, noQueue(this.#place(call)));
       } else if (queue?.found === true && queue.consumers === 0) {
         this.#fail(call, noConsumer(this.#place(call)));
-      } else if (this.#session === session && this.#connection?.state === "connected") {
+      } else if (this.#session === session && this.#supervisor?.state === "connected") {
         this.#publish(call, session);
       }
     });
@@ -330,7 +330,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
 
   #publish(
     call: PendingCall<Request, Response>,
-    session: ReplySession,
+    session: ReplyConsumer,
     now = performance.now(),
   ): void {
     const leftMs = Math.ceil(call.deadline - now);
@@ -339,7 +339,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     call.sent += 1;
     call.sentAt = now;
     call.sentOn = session;
-    session.transport.publish(
+    session.connection.publish(
       session.channel,
       this.#options.queue,
       call.options.body,
@@ -358,8 +358,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Calls that ask at the same time share one look. */
-  #inspect(transport: Transport): Promise<QueueInspection> {
-    this.#inspection ??= inspectQueue(transport, this.#options.queue)
+  #inspect(connection: Connection): Promise<QueueInspection> {
+    this.#inspection ??= inspectQueue(connection, this.#options.queue)
       .then((queue) => {
         if (queue.found === false) this.#silence.queueMissing();
         return queue;
@@ -421,7 +421,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #place(call: PendingCall<Request, Response>): string {
-    const broker = this.#connection?.broker ?? this.#options.brokers[0];
+    const broker = this.#supervisor?.broker ?? this.#options.brokers[0];
     return `${this.#label(call)} from ${this.#options.queue} on ${broker}`;
   }
 

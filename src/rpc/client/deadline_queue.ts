@@ -7,7 +7,7 @@
  */
 
 /** See the module. An item has at most one timer of each length. */
-export class Timers<Item> {
+export class DeadlineQueue<Item> {
   readonly #onDue: (item: Item) => void;
   readonly #byLength = new Map<number, Queue<Item>>();
 
@@ -26,7 +26,7 @@ export class Timers<Item> {
     queue.add(item, now);
   }
 
-  /** Takes back what {@linkcode Timers.set} was told. */
+  /** Takes back what {@linkcode DeadlineQueue.set} was told. */
   clear(item: Item, ms: number): void {
     const queue = this.#byLength.get(ms);
     if (queue === undefined) return;

@@ -14,7 +14,7 @@
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { PendingCall } from "./pending_call.ts";
-import type { ReplySession } from "./reply_consumer.ts";
+import type { ReplyConsumer } from "./reply_consumer.ts";
 
 /** How often it looks while a call is silent for as long as it may be. */
 const LOOKS = 4;
@@ -26,22 +26,22 @@ const AT_SERVER = 6;
 const HELD_BY_SERVER = 64;
 
 /** What a watch needs of its client. */
-export interface SilenceWatchOptions<Call> {
+export interface LostRequestDetectorOptions<Call> {
   /** How long a call may be silent, in milliseconds; `Infinity`: as long as it likes. */
   readonly resendAfterMs: number;
   /** The calls that wait. */
   readonly pending: ReadonlyMap<string, Call>;
   /** What requests go out on now, if they can. */
-  readonly session: () => ReplySession | undefined;
+  readonly session: () => ReplyConsumer | undefined;
   /** Looks at the queue. */
-  readonly inspect: (session: ReplySession) => Promise<QueueInspection>;
+  readonly inspect: (session: ReplyConsumer) => Promise<QueueInspection>;
   /** Sends a request again after a pause, in milliseconds. */
   readonly resend: (call: Call, pauseMs: number) => void;
 }
 
 /** See the module. */
-export class SilenceWatch<Call extends PendingCall<unknown, never>> {
-  readonly #options: SilenceWatchOptions<Call>;
+export class LostRequestDetector<Call extends PendingCall<unknown, never>> {
+  readonly #options: LostRequestDetectorOptions<Call>;
   #timer: ReturnType<typeof setInterval> | undefined;
   #isLooking = false;
   /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
@@ -49,8 +49,8 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
   /** When the queue was last seen to be missing. */
   #missingAt = -Infinity;
 
-  /** It begins with {@linkcode SilenceWatch.start}. */
-  constructor(options: SilenceWatchOptions<Call>) {
+  /** It begins with {@linkcode LostRequestDetector.start}. */
+  constructor(options: LostRequestDetectorOptions<Call>) {
     this.#options = options;
   }
 
@@ -90,7 +90,7 @@ export class SilenceWatch<Call extends PendingCall<unknown, never>> {
     }
   }
 
-  async #resendLost(session: ReplySession): Promise<void> {
+  async #resendLost(session: ReplyConsumer): Promise<void> {
     const { pending, inspect, resend, resendAfterMs } = this.#options;
     const silent = [...pending.values()].filter((call) =>
       call.options.idempotent && call.sentOn === session && this.#isSilent(call, 1)

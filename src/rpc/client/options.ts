@@ -13,9 +13,9 @@ import {
 } from "../connect_options.ts";
 
 /** How replies come back; see {@linkcode RpcClientOptions.reply}. */
-export type ReplyPath = "direct" | "queue";
+export type ReplyMode = "direct" | "queue";
 
-const REPLY_PATHS: readonly ReplyPath[] = ["direct", "queue"];
+const REPLY_MODES: readonly ReplyMode[] = ["direct", "queue"];
 
 /** Settings of an `RpcClient`. */
 export interface RpcClientOptions extends ConnectOptions {
@@ -41,7 +41,7 @@ export interface RpcClientOptions extends ConnectOptions {
    *
    * @default "direct"
    */
-  reply?: ReplyPath;
+  reply?: ReplyMode;
   /**
    * Whether a call fails with `no_server` when nobody consumes the request
    * queue, instead of waiting for a server to come.
@@ -131,10 +131,10 @@ export function resolveClientOptions(
     idempotent = false,
     resendAfterMs = 10_000,
   } = options;
-  if (!REPLY_PATHS.includes(reply)) {
+  if (!REPLY_MODES.includes(reply)) {
     throw new RpcError(
       "invalid_argument",
-      `reply ${JSON.stringify(reply)} is not one of ${REPLY_PATHS.join(", ")}`,
+      `reply ${JSON.stringify(reply)} is not one of ${REPLY_MODES.join(", ")}`,
     );
   }
   checkTimeout("timeoutMs", timeoutMs);

@@ -6,7 +6,7 @@
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { RpcError } from "../../errors.ts";
 import type { AbortSignals } from "./abort_signals.ts";
-import type { Timers } from "./deadline_queue.ts";
+import type { DeadlineQueue } from "./deadline_queue.ts";
 
 /** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
 const DIAGNOSIS_MS = 250;
@@ -38,7 +38,7 @@ export interface PendingCallOptions<Request, Response> {
 /** What happens to calls while they wait. */
 export interface PendingCallEvents<Request, Response> {
   /** For when a call's time is almost up: {@linkcode PendingCall.onDeadlineNear} comes next. */
-  readonly timers: Timers<PendingCall<Request, Response>>;
+  readonly timers: DeadlineQueue<PendingCall<Request, Response>>;
   /** Its time is up. */
   readonly onDeadline: (call: PendingCall<Request, Response>) => void;
   /** Gives it up when its caller does. */

@@ -5,16 +5,16 @@
  */
 import { channelError } from "../../amqp/failure.ts";
 import type { Session } from "../../amqp/supervisor.ts";
-import type { AMQPChannel, AMQPMessage, Transport } from "../../amqp/connection.ts";
+import type { AMQPChannel, AMQPMessage, Connection } from "../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../protocol.ts";
-import type { ReplyPath } from "./options.ts";
+import type { ReplyMode } from "./options.ts";
 
 /** One channel for requests and their replies; a new one after each loss. */
-export interface ReplySession extends Session {
+export interface ReplyConsumer extends Session {
   /** Settles when the broker has said that replies can come, or that they can't. */
   readonly confirmed: Promise<unknown>;
   /** The connection it is on. */
-  readonly transport: Transport;
+  readonly connection: Connection;
   /** The channel: requests must go out on it where replies are direct. */
   readonly channel: AMQPChannel;
   /** The requests' `reply_to`. */
@@ -25,19 +25,19 @@ export interface ReplySession extends Session {
  * Opens the channel and consumes replies. A request can be sent as soon as it
  * resolves: where replies are direct, that is before the broker has said a word.
  *
- * @param transport The connection.
+ * @param connection The connection.
  * @param path How replies come back.
  * @param onReply Gets each reply.
  * @param onReturn Gets each request that no queue took.
  * @throws {RpcError} `permission_denied` if this user may not declare a queue.
  */
-export async function openReplySession(
-  transport: Transport,
-  path: ReplyPath,
+export async function openReplyConsumer(
+  connection: Connection,
+  path: ReplyMode,
   onReply: (message: AMQPMessage) => void,
   onReturn: (message: AMQPMessage) => void,
-): Promise<ReplySession> {
-  const channel = await transport.openChannel();
+): Promise<ReplyConsumer> {
+  const channel = await connection.openChannel();
   channel.onReturn = onReturn;
   const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
   const confirmed = channel.basicConsume(replyTo, { noAck: true }, onReply);
@@ -48,8 +48,8 @@ export async function openReplySession(
       .then(() => resolve(new Error("the reply consumer ended")), resolve);
   });
   // A queue can be refused; its calls are many, and a round trip is little to them.
-  await (path === "direct" ? transport.requested(channel) : confirmed);
-  return { transport, channel, replyTo, confirmed, ended };
+  await (path === "direct" ? connection.requested(channel) : confirmed);
+  return { connection, channel, replyTo, confirmed, ended };
 }
 
 async function declareReplyQueue(channel: AMQPChannel): Promise<string> {

@@ -14,10 +14,10 @@ import {
   TRANSIENT,
 } from "../../protocol.ts";
 import type { RpcServerCodec } from "../codec.ts";
-import { BodyLimit } from "../message_limit.ts";
+import { MessageSizeLimit } from "../message_limit.ts";
 import { contextOf } from "./handler_context.ts";
 import { LogLimit } from "./log_limit.ts";
-import { unanswerable } from "./reply_to/reply_address.ts";
+import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./options.ts";
@@ -47,8 +47,8 @@ export class Dispatcher<Request, Response> {
   /** A reply to one of them would come back as a request. */
   readonly #ownQueues: readonly string[];
   /** The requests that handlers are at work on, by their keys. */
-  readonly #underWay = new Map<string, ReceivedRequest>();
-  readonly #limit: BodyLimit;
+  readonly #inFlight = new Map<string, ReceivedRequest>();
+  readonly #limit: MessageSizeLimit;
   readonly #checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
   readonly #rejectionLog = new LogLimit();
   readonly #returnLog = new LogLimit();
@@ -70,7 +70,7 @@ export class Dispatcher<Request, Response> {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
-    this.#limit = new BodyLimit(options.maxMessageBytes);
+    this.#limit = new MessageSizeLimit(options.maxMessageBytes);
     this.#checkReplyTo = checkReplyTo;
     this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
@@ -90,7 +90,7 @@ export class Dispatcher<Request, Response> {
    * its reply address has to be looked at first.
    */
   admit(request: ReceivedRequest): boolean | Promise<boolean> {
-    const refusal = unanswerable(request, this.#ownQueues, this.#isAllowed) ??
+    const refusal = whyUnanswerable(request, this.#ownQueues, this.#isAllowed) ??
       this.#checkReplyTo(request.replyTo);
     if (refusal === undefined) return true;
     if (typeof refusal === "string") return this.#isAdmitted(request, refusal);
@@ -98,22 +98,22 @@ export class Dispatcher<Request, Response> {
   }
 
   #isAdmitted(request: ReceivedRequest, refusal: Refusal): boolean {
-    if (request.inbox.isLost) return false;
+    if (request.channel.isLost) return false;
     if (refusal === undefined) return true;
     this.stats.rejected += 1;
-    request.inbox.reject(request);
+    request.channel.reject(request);
     this.#logRejection(refusal);
     return false;
   }
 
   /** Starts it; the promise, if one is needed, resolves when it is settled. */
   serve(request: ReceivedRequest): void | Promise<void> {
-    if (request.inbox.isLost) return;
+    if (request.channel.isLost) return;
     if (request.expired) {
       this.#expire(request);
       return;
     }
-    const first = this.#underWay.size > 0 ? this.#underWay.get(request.key) : undefined;
+    const first = this.#inFlight.size > 0 ? this.#inFlight.get(request.key) : undefined;
     if (first !== undefined && isSameCall(request) && !first.expired) {
       return this.#serveWith(first, request);
     }
@@ -133,9 +133,9 @@ export class Dispatcher<Request, Response> {
       (error) => this.#replyError(request, error),
     );
     const { key } = request;
-    this.#underWay.set(key, request);
+    this.#inFlight.set(key, request);
     return request.settled.then(() => {
-      if (this.#underWay.get(key) === request) this.#underWay.delete(key);
+      if (this.#inFlight.get(key) === request) this.#inFlight.delete(key);
     });
   }
 
@@ -156,8 +156,8 @@ export class Dispatcher<Request, Response> {
     this.stats.duplicates += 1;
     first.extend(again.deadline);
     await first.settled;
-    if (first.inbox.isLost) await this.serve(again);
-    else again.inbox.drop(again);
+    if (first.channel.isLost) await this.serve(again);
+    else again.channel.drop(again);
   }
 
   /** Answers a request that took its server with it too often. */
@@ -181,7 +181,7 @@ export class Dispatcher<Request, Response> {
 
   #abandon(request: ReceivedRequest): void {
     this.stats.abandoned += 1;
-    request.inbox.reject(request);
+    request.channel.reject(request);
   }
 
   readonly #isAllowed = (replyTo: string): boolean => {
@@ -219,7 +219,7 @@ export class Dispatcher<Request, Response> {
       const body = this.#codec.encodeResponse(response);
       if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
       this.stats.responses += 1;
-      request.inbox.reply(request, body, {
+      request.channel.reply(request, body, {
         contentType: CONTENT_TYPE_TEXT,
         deliveryMode: TRANSIENT,
       });
@@ -230,7 +230,7 @@ export class Dispatcher<Request, Response> {
 
   /** Whether nobody waits for a reply; then the request is settled without one. */
   #isUnwanted(request: ReceivedRequest): boolean {
-    if (request.inbox.isLost) return true; // It is delivered again, here or elsewhere.
+    if (request.channel.isLost) return true; // It is delivered again, here or elsewhere.
     if (request.isAbandoned) this.#abandon(request);
     else if (request.expired) this.#expire(request);
     else return false;
@@ -240,7 +240,7 @@ export class Dispatcher<Request, Response> {
   /** Its time is up. */
   #expire(request: ReceivedRequest): void {
     this.stats.expired += 1;
-    request.inbox.drop(request);
+    request.channel.drop(request);
   }
 
   #replyError(request: ReceivedRequest, thrown: unknown): void {
@@ -256,7 +256,7 @@ export class Dispatcher<Request, Response> {
     }
     const { code, message } = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
     const { body, properties } = this.#encodeError(code, message);
-    request.inbox.reply(request, body, properties);
+    request.channel.reply(request, body, properties);
   }
 
   /** What is over the broker's limit would cost the channel: the message is cut. */

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import type { AMQPMessage, AMQPProperties, Transport } from "../../amqp/connection.ts";
+import type { AMQPMessage, AMQPProperties, Connection } from "../../amqp/connection.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
-export interface RequestInbox {
+export interface SettlementChannel {
   /** The connection it is on. */
-  readonly transport: Transport;
+  readonly connection: Connection;
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   readonly isLost: boolean;
   /** Replies, then acknowledges. */
@@ -38,7 +38,7 @@ const EMPTY = new Uint8Array();
 /** A delivered request. */
 export class ReceivedRequest {
   /** What it came by, and is settled on. */
-  readonly inbox: RequestInbox;
+  readonly channel: SettlementChannel;
   #message: Delivery;
   #deadline: number | undefined;
   #key: string | undefined;
@@ -51,12 +51,12 @@ export class ReceivedRequest {
   #settled: PromiseWithResolvers<void> | undefined;
 
   /**
-   * @param inbox What it came by.
+   * @param channel What it came by.
    * @param message What was delivered.
    * @param deliveredAt When, on the clock of `performance.now()`.
    */
-  constructor(inbox: RequestInbox, message: AMQPMessage, deliveredAt: number) {
-    this.inbox = inbox;
+  constructor(channel: SettlementChannel, message: AMQPMessage, deliveredAt: number) {
+    this.channel = channel;
     this.#message = message;
     // The broker lets nothing else than digits through. With 0 it is delivered at once or never.
     const timeMs = Number(message.properties.expiration ?? 0);
@@ -137,7 +137,7 @@ export class ReceivedRequest {
 
   /** See `HandlerContext.isCallerGone`. */
   async isCallerGone(): Promise<boolean> {
-    this.#isAbandoned = await this.inbox.isCallerGone(this);
+    this.#isAbandoned = await this.channel.isCallerGone(this);
     return this.#isAbandoned;
   }
 

@@ -5,53 +5,58 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { Acknowledger } from "../../amqp/ack_batcher.ts";
-import type { AMQPChannel, AMQPMessage, AMQPProperties, Transport } from "../../amqp/connection.ts";
+import { AckBatcher } from "../../amqp/ack_batcher.ts";
+import type {
+  AMQPChannel,
+  AMQPMessage,
+  AMQPProperties,
+  Connection,
+} from "../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../protocol.ts";
-import type { LostRequests } from "./quarantine/own_losses.ts";
+import type { OwnLosses } from "./quarantine/own_losses.ts";
 import type { ReplyProbe } from "./reply_to/reply_probe.ts";
-import { ReceivedRequest, type RequestInbox } from "./request.ts";
+import { ReceivedRequest, type SettlementChannel } from "./request.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
 /** See the module. */
-export class Inbox implements RequestInbox {
+export class RequestChannel implements SettlementChannel {
   /** The connection it is on. */
-  readonly transport: Transport;
+  readonly connection: Connection;
   /** The channel it is on. */
   readonly channel: AMQPChannel;
   /** Delivered, and not settled yet. */
   readonly open: Set<ReceivedRequest> = new Set();
-  readonly #acknowledger: Acknowledger;
+  readonly #acks: AckBatcher;
   readonly #onSettled: () => void;
   readonly #probe: ReplyProbe;
-  readonly #losses: LostRequests;
+  readonly #losses: OwnLosses;
   /** Replies that wait until the broker takes messages again. */
   readonly #held: (() => void)[] = [];
   #lost: Error | undefined;
 
   /**
-   * @param transport The connection.
+   * @param connection The connection.
    * @param channel The channel.
    * @param probe Looks at reply addresses.
    * @param losses Remembers the requests that are lost with the channel.
    * @param onSettled Called whenever there is one open request less, or none is left.
    */
   constructor(
-    transport: Transport,
+    connection: Connection,
     channel: AMQPChannel,
     probe: ReplyProbe,
-    losses: LostRequests,
+    losses: OwnLosses,
     onSettled: () => void,
   ) {
-    this.transport = transport;
+    this.connection = connection;
     this.channel = channel;
-    this.#acknowledger = new Acknowledger(transport, channel);
+    this.#acks = new AckBatcher(connection, channel);
     this.#probe = probe;
     this.#losses = losses;
     this.#onSettled = onSettled;
-    transport.gone.then((reason) => this.lose(reason));
-    transport.blockedListeners.add(this.#releaseHeld);
+    connection.gone.then((reason) => this.lose(reason));
+    connection.blockedListeners.add(this.#releaseHeld);
     channel.onerror = (reason) => this.lose(new Error(reason));
   }
 
@@ -67,7 +72,7 @@ export class Inbox implements RequestInbox {
 
   /** A delivery becomes an open request. */
   take(message: AMQPMessage): ReceivedRequest {
-    const request = new ReceivedRequest(this, message, this.transport.receivedAt);
+    const request = new ReceivedRequest(this, message, this.connection.receivedAt);
     this.open.add(request);
     return request;
   }
@@ -82,31 +87,31 @@ export class Inbox implements RequestInbox {
   /** Acknowledges without a reply. */
   drop(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acknowledger.ack(request.message.deliveryTag);
+    this.#acks.ack(request.message.deliveryTag);
     this.#settle(request);
   }
 
   /** Rejects without requeue. */
   reject(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acknowledger.reject(request.message.deliveryTag, false);
+    this.#acks.reject(request.message.deliveryTag, false);
     this.#settle(request);
   }
 
   /** Rejects with requeue: another server may take it. */
   giveBack(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acknowledger.reject(request.message.deliveryTag, true);
+    this.#acks.reject(request.message.deliveryTag, true);
     this.#settle(request);
   }
 
   /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
   async isCallerGone(request: ReceivedRequest): Promise<boolean> {
-    return await this.#probe.isGone(this.transport.broker, request.replyTo);
+    return await this.#probe.isGone(this.connection.broker, request.replyTo);
   }
 
   readonly #releaseHeld = (): void => {
-    if (this.transport.blocked !== undefined) return;
+    if (this.connection.blocked !== undefined) return;
     for (const send of this.#held.splice(0)) send();
   };
 
@@ -114,8 +119,8 @@ export class Inbox implements RequestInbox {
   lose(reason: Error): void {
     if (this.isLost) return;
     this.#lost = reason;
-    this.#acknowledger.stop();
-    this.transport.blockedListeners.delete(this.#releaseHeld);
+    this.#acks.stop();
+    this.connection.blockedListeners.delete(this.#releaseHeld);
     for (const request of this.open) {
       this.#losses.add(request);
       request.abort(reason);
@@ -128,21 +133,21 @@ export class Inbox implements RequestInbox {
   /** Closes the channel; what is open goes back to the queue. */
   close(): void {
     if (this.isLost) return;
-    this.transport.flush();
+    this.connection.flush();
     this.lose(new Error("the channel was closed"));
     this.channel.close().catch(() => {}); // Its connection is gone: so is it.
   }
 
   #publish(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
     if (this.isLost) return;
-    if (this.transport.blocked !== undefined) {
+    if (this.connection.blocked !== undefined) {
       this.#held.push(() => this.#publish(request, body, properties));
       return;
     }
     const { replyTo } = request;
     // Brokers differ on what mandatory means for a direct address.
     const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
-    this.transport.publish(this.channel, replyTo, body, properties, mandatory)
+    this.connection.publish(this.channel, replyTo, body, properties, mandatory)
       .catch((error) =>
         logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) })
       );

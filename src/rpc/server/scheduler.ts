@@ -16,12 +16,12 @@ const PATIENCE_MS = 1_000;
 export type Task = () => void | Promise<void>;
 
 /** A first-in first-out queue of tasks; those that return a promise overlap. */
-export class WorkQueue {
+export class RequestScheduler {
   readonly #tasks: Task[] = [];
   #scheduled = false;
   #busyMs = 0;
   /** Tasks that have begun and not ended. */
-  #underWay = 0;
+  #inFlight = 0;
   #isPaused = false;
   #onIdle: () => void = () => {};
 
@@ -35,7 +35,7 @@ export class WorkQueue {
   async alone(task: () => Promise<void>): Promise<void> {
     this.#isPaused = true;
     try {
-      if (this.#underWay > 0) {
+      if (this.#inFlight > 0) {
         const idle = Promise.withResolvers<void>();
         this.#onIdle = idle.resolve;
         const timer = setTimeout(idle.resolve, PATIENCE_MS);
@@ -83,10 +83,10 @@ export class WorkQueue {
   #begin(task: Task): void {
     const ended = task();
     if (ended === undefined) return;
-    this.#underWay += 1;
+    this.#inFlight += 1;
     ended.then(() => {
-      this.#underWay -= 1;
-      if (this.#underWay === 0) this.#onIdle();
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#onIdle();
     });
   }
 }

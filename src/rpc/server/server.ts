@@ -6,15 +6,15 @@
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../../amqp/backoff.ts";
 import { channelError } from "../../amqp/failure.ts";
-import { Connection, type ConnectionState, type Session } from "../../amqp/supervisor.ts";
+import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../amqp/connection.ts";
+import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol.ts";
 import type { RpcServerCodec } from "../codec.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { Inbox } from "./request_channel.ts";
-import { LostRequests } from "./quarantine/own_losses.ts";
+import { RequestChannel } from "./request_channel.ts";
+import { OwnLosses } from "./quarantine/own_losses.ts";
 import { ensureReplyPermission } from "./reply_to/reply_permission.ts";
 import { ReplyGuard } from "./reply_to/reply_guard.ts";
 import { ReplyProbe } from "./reply_to/reply_probe.ts";
@@ -26,8 +26,8 @@ import {
   type RpcServerOptions,
   type RpcServerStats,
 } from "./options.ts";
-import { SuspectLane } from "./quarantine/quarantine.ts";
-import { WorkQueue } from "./scheduler.ts";
+import { Quarantine } from "./quarantine/quarantine.ts";
+import { RequestScheduler } from "./scheduler.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
@@ -58,23 +58,23 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly closed: Promise<void>;
   readonly #dispatcher: Dispatcher<Request, Response>;
   readonly #options: ResolvedServerOptions;
-  readonly #work = new WorkQueue();
+  readonly #work = new RequestScheduler();
   readonly #probe: ReplyProbe;
   /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
   readonly #guardProbe: ReplyProbe;
   readonly #guard: ReplyGuard;
   readonly #closed = Promise.withResolvers<void>();
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
-  readonly #inboxes = new Set<Inbox>();
+  readonly #requestChannels = new Set<RequestChannel>();
   /** The requests that it lost with a connection, and that come back. */
-  readonly #losses: LostRequests;
-  readonly #lane: SuspectLane | undefined;
+  readonly #losses: OwnLosses;
+  readonly #quarantine: Quarantine | undefined;
   readonly #ending = new AbortController();
   /** Where replies were seen to be permitted. */
-  #repliesEnsuredOn: Transport | undefined;
-  #laneTransport: Transport | undefined;
+  #repliesEnsuredOn: Connection | undefined;
+  #quarantinedOn: Connection | undefined;
   #queueType: QueueType;
-  #connection: Connection | undefined;
+  #supervisor: ConnectionSupervisor | undefined;
   #establishing: Promise<unknown> = Promise.resolve();
   #closing: Promise<number> | undefined;
   #isClosed = false;
@@ -104,20 +104,20 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
     this.#probe = new ReplyProbe(this.#options);
-    this.#losses = new LostRequests(2 * this.#options.prefetch);
-    if (this.#options.quarantine) this.#lane = this.#makeLane();
+    this.#losses = new OwnLosses(2 * this.#options.prefetch);
+    if (this.#options.quarantine) this.#quarantine = this.#makeQuarantine();
   }
 
   /** The state of the connection; `idle` before the start. */
   get state(): ConnectionState | "idle" {
     if (this.#closing !== undefined) return this.#isClosed ? "closed" : "draining";
-    const state = this.#connection?.state ?? "idle";
+    const state = this.#supervisor?.state ?? "idle";
     return state === "closed" ? "idle" : state;
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */
   get broker(): string | undefined {
-    return this.#connection?.broker.toString();
+    return this.#supervisor?.broker.toString();
   }
 
   /** What this server has done so far. */
@@ -128,7 +128,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   /** How many requests it has taken and not settled. */
   get pending(): number {
     let pending = 0;
-    for (const { open } of this.#inboxes) pending += open.size;
+    for (const { open } of this.#requestChannels) pending += open.size;
     return pending;
   }
 
@@ -144,15 +144,15 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     if (this.#closing !== undefined) {
       throw new RpcError("cancelled", "the server was closed");
     }
-    this.#connection ??= new Connection({
+    this.#supervisor ??= new ConnectionSupervisor({
       ...this.#options,
-      establish: (transport) => {
-        const establishing = this.#establish(transport);
+      establish: (connection) => {
+        const establishing = this.#establish(connection);
         this.#establishing = establishing.catch(() => {}); // The connection acts on it.
         return establishing;
       },
     });
-    await this.#connection.open();
+    await this.#supervisor.open();
   }
 
   /**
@@ -171,56 +171,59 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     await this.close();
   }
 
-  async #establish(transport: Transport): Promise<Session> {
+  async #establish(connection: Connection): Promise<Session> {
     const { queue, prefetch } = this.#options;
-    this.#dispatcher.startOn(transport);
-    await this.#ensureReplies(transport);
-    await this.#ensureQueue(transport);
-    if (this.#laneTransport !== transport) {
-      this.#laneTransport = transport;
-      this.#lane?.startOn(transport);
+    this.#dispatcher.startOn(connection);
+    await this.#ensureReplies(connection);
+    await this.#ensureQueue(connection);
+    if (this.#quarantinedOn !== connection) {
+      this.#quarantinedOn = connection;
+      this.#quarantine?.startOn(connection);
     }
-    const inbox = await this.#openInbox(transport, () => this.#closeIfUnused(inbox));
-    const { channel } = inbox;
+    const requestChannel = await this.#openRequestChannel(
+      connection,
+      () => this.#closeIfUnused(requestChannel),
+    );
+    const { channel } = requestChannel;
     try {
       await channel.basicQos(prefetch);
       const consumer = await channel.basicConsume(
         queue,
         { noAck: false, tag: CONSUMER_TAG },
-        (message) => this.#onRequest(inbox, message),
+        (message) => this.#onRequest(requestChannel, message),
       );
       const ended = consumer.wait()
         .then(() => new Error("the consumer was cancelled"), (error: Error) => error);
       ended.then((reason) => {
-        if (channel.closed) inbox.lose(reason);
-        else this.#closeIfUnused(inbox);
+        if (channel.closed) requestChannel.lose(reason);
+        else this.#closeIfUnused(requestChannel);
       });
       return { ended };
     } catch (error) {
-      inbox.lose(new Error("it never consumed"));
+      requestChannel.lose(new Error("it never consumed"));
       throw channelError(error, `can't consume ${queue}`);
     }
   }
 
   /** Once for a connection: if that changes later, a reply costs its channel, and the log says why. */
-  async #ensureReplies(transport: Transport): Promise<void> {
-    if (this.#repliesEnsuredOn === transport) return;
-    const { broker } = transport;
+  async #ensureReplies(connection: Connection): Promise<void> {
+    if (this.#repliesEnsuredOn === connection) return;
+    const { broker } = connection;
     const timeoutMs = this.#options.connectTimeoutMs / 3; // The rest is the other steps'.
     const { signal } = this.#ending;
     const address = await ensureReplyPermission(broker, this.#options, timeoutMs, signal);
     this.#guard.startOn(broker, address);
-    this.#repliesEnsuredOn = transport;
+    this.#repliesEnsuredOn = connection;
   }
 
-  async #ensureQueue(transport: Transport): Promise<void> {
+  async #ensureQueue(connection: Connection): Promise<void> {
     const { queue } = this.#options;
     try {
-      const type = await ensureQueue(transport, queue, this.#queueType);
+      const type = await ensureQueue(connection, queue, this.#queueType);
       if (type !== "found") logger.info("declared {queue} ({type})", { queue, type });
     } catch (error) {
       if (error instanceof TransientRefused) {
-        const broker = String(transport.broker);
+        const broker = String(connection.broker);
         const text = "{broker} refuses transient queues: declaring {queue} as a quorum queue";
         logger.warn(text, { broker, queue });
         this.#queueType = "quorum";
@@ -229,16 +232,17 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     }
   }
 
-  #makeLane(): SuspectLane {
+  #makeQuarantine(): Quarantine {
     const { queue, queueType, prefetch, maxAttempts } = this.#options;
-    return new SuspectLane({
+    return new Quarantine({
       queue: queue + SUSPECTS_SUFFIX,
       // Durable at least: a broker that refuses transient queues would close the connection.
       queueType: queueType === "transient" ? "classic" : queueType,
       prefetch,
       maxAttempts,
       losses: this.#losses,
-      openInbox: (transport, onSettled) => this.#openInbox(transport, onSettled),
+      openRequestChannel: (connection, onSettled) =>
+        this.#openRequestChannel(connection, onSettled),
       admit: (request, begin) => this.#admit(request, begin),
       serve: (request) => this.#work.push(() => this.#dispatcher.serve(request)),
       alone: (task) => this.#work.alone(task),
@@ -247,31 +251,41 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     });
   }
 
-  async #openInbox(transport: Transport, onSettled: () => void): Promise<Inbox> {
-    const channel = await transport.openChannel();
-    const inbox = new Inbox(transport, channel, this.#probe, this.#losses, () => {
-      if (inbox.lost === undefined) {
-        onSettled();
-      } else {
-        this.#inboxes.delete(inbox);
-        this.#dispatcher.learn(inbox.lost);
-      }
-      this.#onSettled();
-    });
+  async #openRequestChannel(
+    connection: Connection,
+    onSettled: () => void,
+  ): Promise<RequestChannel> {
+    const channel = await connection.openChannel();
+    const requestChannel = new RequestChannel(
+      connection,
+      channel,
+      this.#probe,
+      this.#losses,
+      () => {
+        if (requestChannel.lost === undefined) {
+          onSettled();
+        } else {
+          this.#requestChannels.delete(requestChannel);
+          this.#dispatcher.learn(requestChannel.lost);
+        }
+        this.#onSettled();
+      },
+    );
     channel.onReturn = ({ routingKey }) => this.#dispatcher.countReturned(routingKey);
-    this.#inboxes.add(inbox);
-    return inbox;
+    this.#requestChannels.add(requestChannel);
+    return requestChannel;
   }
 
   /** A channel whose consumer is gone is closed when its last request is answered. */
-  #closeIfUnused(inbox: Inbox): void {
-    const isUsed = inbox.open.size > 0 || inbox.channel.consumers.has(CONSUMER_TAG);
-    if (!isUsed && this.#closing === undefined) inbox.close();
+  #closeIfUnused(requestChannel: RequestChannel): void {
+    const isUsed = requestChannel.open.size > 0 ||
+      requestChannel.channel.consumers.has(CONSUMER_TAG);
+    if (!isUsed && this.#closing === undefined) requestChannel.close();
   }
 
-  #onRequest(inbox: Inbox, message: AMQPMessage): void {
+  #onRequest(requestChannel: RequestChannel, message: AMQPMessage): void {
     this.#dispatcher.stats.requests += 1;
-    const request = inbox.take(message);
+    const request = requestChannel.take(message);
     this.#admit(request, () => this.#begin(request));
   }
 
@@ -283,24 +297,24 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #begin(request: ReceivedRequest): void {
-    if (!request.redelivered || this.#lane === undefined || this.#losses.has(request)) {
+    if (!request.redelivered || this.#quarantine === undefined || this.#losses.has(request)) {
       this.#work.push(() => this.#dispatcher.serve(request));
     } else {
-      this.#lane.add(request); // It was in the hands of a server that died, or lost its connection.
+      this.#quarantine.add(request); // It was in the hands of a server that died, or lost its connection.
     }
   }
 
   async #drain(): Promise<number> {
     const end = performance.now() + this.#options.drainTimeoutMs;
     this.#ending.abort();
-    this.#lane?.stop();
-    this.#connection?.drain();
+    this.#quarantine?.stop();
+    this.#supervisor?.drain();
     await within(CANCEL_TIMEOUT_MS, this.#cancelConsumers());
     await within(end - performance.now(), this.#answered());
     const unanswered = this.pending;
     this.#guard.close();
     await Promise.all([
-      this.#connection?.close(),
+      this.#supervisor?.close(),
       this.#probe.close(),
       this.#guardProbe.close(),
     ]);
@@ -311,7 +325,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #cancelConsumers(): Promise<void> {
     await this.#establishing;
-    const cancelled = [...this.#inboxes]
+    const cancelled = [...this.#requestChannels]
       .filter(({ channel }) => channel.consumers.has(CONSUMER_TAG))
       .map(({ channel }) => channel.basicCancel(CONSUMER_TAG).catch(() => {})); // Its channel is gone.
     await Promise.all(cancelled);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Timers } from "../../../src/rpc/client/deadline_queue.ts";
+import { DeadlineQueue } from "../../../src/rpc/client/deadline_queue.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { heapLeftBy } from "../../support/gc.ts";
 import { waitFor } from "../../support/wait.ts";
@@ -7,10 +7,10 @@ import { waitFor } from "../../support/wait.ts";
 /** More than a test may take. */
 const LONG_MS = 120_000;
 
-Deno.test("Timers: each item is told of once, at its time, the shorter ones first", async () => {
+Deno.test("DeadlineQueue: each item is told of once, at its time, the shorter ones first", async () => {
   const start = performance.now();
   const due: [string, number][] = [];
-  const timers = new Timers<string>((item) => due.push([item, performance.now() - start]));
+  const timers = new DeadlineQueue<string>((item) => due.push([item, performance.now() - start]));
   timers.set("long", 60);
   timers.set("first", 20);
   timers.set("cleared", 20);
@@ -21,10 +21,10 @@ Deno.test("Timers: each item is told of once, at its time, the shorter ones firs
   for (const [item, ms] of due) assert(ms >= (item === "long" ? 59 : 19), `${item} after ${ms} ms`);
 });
 
-Deno.test("Timers: those set later are due later, though one timer serves all", async () => {
+Deno.test("DeadlineQueue: those set later are due later, though one timer serves all", async () => {
   const due: number[] = [];
   const set: number[] = [];
-  const timers = new Timers<number>((item) => due.push(performance.now() - set[item]!));
+  const timers = new DeadlineQueue<number>((item) => due.push(performance.now() - set[item]!));
   for (let item = 0; item < 5; item++) {
     set[item] = performance.now();
     timers.set(item, 20);
@@ -35,15 +35,15 @@ Deno.test("Timers: those set later are due later, though one timer serves all", 
 });
 
 // The sanitizer fails this test if a timer is left.
-Deno.test("Timers: none is left when all are cleared", () => {
-  const timers = new Timers<number>(() => {});
+Deno.test("DeadlineQueue: none is left when all are cleared", () => {
+  const timers = new DeadlineQueue<number>(() => {});
   for (let item = 0; item < 100; item++) timers.set(item, 1_000 + item % 3);
   for (let item = 0; item < 100; item++) timers.clear(item, 1_000 + item % 3);
 });
 
-Deno.test("Timers: one that is set when another is due delays none", async () => {
+Deno.test("DeadlineQueue: one that is set when another is due delays none", async () => {
   const order: string[] = [];
-  const timers = new Timers<string>((item) => {
+  const timers = new DeadlineQueue<string>((item) => {
     order.push(item);
     if (item === "first") timers.set("third", LONG_MS);
   });
@@ -55,8 +55,8 @@ Deno.test("Timers: one that is set when another is due delays none", async () =>
   timers.clear("third", LONG_MS);
 });
 
-Deno.test("Timers: a length that no item has any more takes no memory", async () => {
-  const timers = new Timers<string>(() => {});
+Deno.test("DeadlineQueue: a length that no item has any more takes no memory", async () => {
+  const timers = new DeadlineQueue<string>(() => {});
   const COUNT = 20_000;
   const left = await heapLeftBy(() => {
     using _clock = new FakeClock(); // The runtime keeps its own timers for a while.

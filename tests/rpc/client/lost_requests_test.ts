@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { QueueInspection } from "../../../src/amqp/queue.ts";
 import type { PendingCall } from "../../../src/rpc/client/pending_call.ts";
-import type { ReplySession } from "../../../src/rpc/client/reply_consumer.ts";
-import { SilenceWatch } from "../../../src/rpc/client/lost_requests.ts";
+import type { ReplyConsumer } from "../../../src/rpc/client/reply_consumer.ts";
+import { LostRequestDetector } from "../../../src/rpc/client/lost_requests.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 
 type Call = PendingCall<unknown, never>;
@@ -15,14 +15,14 @@ class Scene implements Disposable {
   readonly pending = new Map<string, Call>();
   readonly resent: string[] = [];
   readonly pauses: number[] = [];
-  readonly session = {} as ReplySession;
-  readonly watch: SilenceWatch<Call>;
+  readonly session = {} as ReplyConsumer;
+  readonly watch: LostRequestDetector<Call>;
   queue: QueueInspection = { found: true, consumers: 1, messages: 0 };
   connected = true;
   looks = 0;
 
   constructor(resendAfterMs = AFTER_MS) {
-    this.watch = new SilenceWatch<Call>({
+    this.watch = new LostRequestDetector<Call>({
       resendAfterMs,
       pending: this.pending,
       session: () => this.connected ? this.session : undefined,
@@ -76,7 +76,7 @@ class Scene implements Disposable {
   }
 }
 
-Deno.test("SilenceWatch: out of a queue without consumers, a request is sent again", async () => {
+Deno.test("LostRequestDetector: out of a queue without consumers, a request is sent again", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 0, messages: 0 };
   scene.send("a");
@@ -86,7 +86,7 @@ Deno.test("SilenceWatch: out of a queue without consumers, a request is sent aga
   assertEquals(scene.resent, ["a"]);
 });
 
-Deno.test("SilenceWatch: out of a queue with consumers, it is sent again six times later", async () => {
+Deno.test("LostRequestDetector: out of a queue with consumers, it is sent again six times later", async () => {
   using scene = new Scene();
   scene.send("a");
   await scene.advance(6 * AFTER_MS - 10);
@@ -95,7 +95,7 @@ Deno.test("SilenceWatch: out of a queue with consumers, it is sent again six tim
   assertEquals(scene.resent, ["a"]);
 });
 
-Deno.test("SilenceWatch: a request is sent again while there is time for it", async () => {
+Deno.test("LostRequestDetector: a request is sent again while there is time for it", async () => {
   using scene = new Scene();
   scene.send("short", { timeoutMs: 4 * AFTER_MS });
   scene.send("long", { timeoutMs: 6 * AFTER_MS });
@@ -105,7 +105,7 @@ Deno.test("SilenceWatch: a request is sent again while there is time for it", as
   assertEquals(scene.resent, ["short"]);
 });
 
-Deno.test("SilenceWatch: the patience doubles with each time that it is sent again", async () => {
+Deno.test("LostRequestDetector: the patience doubles with each time that it is sent again", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 0, messages: 0 };
   scene.send("a");
@@ -117,7 +117,7 @@ Deno.test("SilenceWatch: the patience doubles with each time that it is sent aga
   assertEquals(at.map((ms) => Math.floor(ms / AFTER_MS)), [1, 3, 7]);
 });
 
-Deno.test("SilenceWatch: what is not idempotent is not sent again, whatever happened to it", async () => {
+Deno.test("LostRequestDetector: what is not idempotent is not sent again, whatever happened to it", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 0, messages: 0 };
   scene.send("a", { idempotent: false });
@@ -129,7 +129,7 @@ Deno.test("SilenceWatch: what is not idempotent is not sent again, whatever happ
   assertEquals([scene.resent, scene.looks], [[], 0]);
 });
 
-Deno.test("SilenceWatch: what waits in the queue is not sent again", async () => {
+Deno.test("LostRequestDetector: what waits in the queue is not sent again", async () => {
   using scene = new Scene();
   scene.answer(scene.send("before"));
   await scene.advance(10);
@@ -139,7 +139,7 @@ Deno.test("SilenceWatch: what waits in the queue is not sent again", async () =>
   assertEquals(scene.resent, []);
 });
 
-Deno.test("SilenceWatch: an answer to a later request shows that one has left the queue", async () => {
+Deno.test("LostRequestDetector: an answer to a later request shows that one has left the queue", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 0, messages: 5 };
   scene.send("a");
@@ -149,7 +149,7 @@ Deno.test("SilenceWatch: an answer to a later request shows that one has left th
   assertEquals(scene.resent, ["a"]);
 });
 
-Deno.test("SilenceWatch: an answer to what was sent twice shows nothing", async () => {
+Deno.test("LostRequestDetector: an answer to what was sent twice shows nothing", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 0, messages: 5 };
   scene.send("a");
@@ -159,7 +159,7 @@ Deno.test("SilenceWatch: an answer to what was sent twice shows nothing", async 
   assertEquals(scene.resent, []);
 });
 
-Deno.test("SilenceWatch: what was sent before its queue was missing is sent again", async () => {
+Deno.test("LostRequestDetector: what was sent before its queue was missing is sent again", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 1, messages: 1 };
   scene.send("before");
@@ -171,7 +171,7 @@ Deno.test("SilenceWatch: what was sent before its queue was missing is sent agai
   assertEquals(scene.resent, ["before"]);
 });
 
-Deno.test("SilenceWatch: where it can't look, only answers tell", async () => {
+Deno.test("LostRequestDetector: where it can't look, only answers tell", async () => {
   using scene = new Scene();
   scene.queue = { found: "unknown" };
   scene.send("a");
@@ -184,7 +184,7 @@ Deno.test("SilenceWatch: where it can't look, only answers tell", async () => {
   assertEquals(scene.resent, ["a"]);
 });
 
-Deno.test("SilenceWatch: more than servers hold are lost, and go out one after the other", async () => {
+Deno.test("LostRequestDetector: more than servers hold are lost, and go out one after the other", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 2, messages: 0 };
   for (let i = 0; i < 128; i++) scene.send(String(i));
@@ -197,7 +197,7 @@ Deno.test("SilenceWatch: more than servers hold are lost, and go out one after t
   assertEquals(scene.pauses, Array.from({ length: 129 }, (_, i) => i * (quarter / 129)));
 });
 
-Deno.test("SilenceWatch: one look at a time, none without a session, none when it is stopped", async () => {
+Deno.test("LostRequestDetector: one look at a time, none without a session, none when it is stopped", async () => {
   using scene = new Scene();
   scene.queue = { found: true, consumers: 1, messages: 1 };
   scene.send("a");
@@ -214,7 +214,7 @@ Deno.test("SilenceWatch: one look at a time, none without a session, none when i
   assertEquals(scene.clock.timers, 0);
 });
 
-Deno.test("SilenceWatch: never, for a patience without end", () => {
+Deno.test("LostRequestDetector: never, for a patience without end", () => {
   using scene = new Scene(Infinity);
   assertEquals(scene.clock.timers, 0);
 });

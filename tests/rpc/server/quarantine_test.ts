@@ -55,7 +55,7 @@ async function surviveUntil(
   return { deaths, started };
 }
 
-Deno.test("SuspectLane: its queue is there from the start, and again when it was deleted", async () => {
+Deno.test("Quarantine: its queue is there from the start, and again when it was deleted", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("suspects");
   await using server = new FibonacciServer({ url: broker.url, queue });
@@ -75,7 +75,7 @@ const CASES = [
 ] as const;
 
 for (const [type, maxAttempts, effect] of CASES) {
-  Deno.test(`SuspectLane: ${maxAttempts} attempts for a request that can ${effect}, none of its neighbours is given up (${type})`, async () => {
+  Deno.test(`Quarantine: ${maxAttempts} attempts for a request that can ${effect}, none of its neighbours is given up (${type})`, async () => {
     await using peer = await RawChannel.open(broker.url);
     const queue = uniqueQueue("poison");
     if (type === "quorum") {
@@ -112,7 +112,7 @@ for (const [type, maxAttempts, effect] of CASES) {
   });
 }
 
-Deno.test("SuspectLane: two servers that die in turn give up the request that kills them, and no other", async () => {
+Deno.test("Quarantine: two servers that die in turn give up the request that kills them, and no other", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("poison");
   await peer.declare(queue);

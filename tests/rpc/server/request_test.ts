@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { AMQPMessage, AMQPProperties } from "../../../src/amqp/connection.ts";
-import { LostRequests } from "../../../src/rpc/server/quarantine/own_losses.ts";
-import { ReceivedRequest, type RequestInbox } from "../../../src/rpc/server/request.ts";
+import { OwnLosses } from "../../../src/rpc/server/quarantine/own_losses.ts";
+import { ReceivedRequest, type SettlementChannel } from "../../../src/rpc/server/request.ts";
 
 function received(body: string, properties: AMQPProperties = {}): ReceivedRequest {
   const message = {
@@ -10,7 +10,7 @@ function received(body: string, properties: AMQPProperties = {}): ReceivedReques
     properties: { correlationId: "id", replyTo: "replies", ...properties },
     redelivered: false,
   };
-  return new ReceivedRequest({} as RequestInbox, message as AMQPMessage, performance.now());
+  return new ReceivedRequest({} as SettlementChannel, message as AMQPMessage, performance.now());
 }
 
 Deno.test("ReceivedRequest: a large body is not kept once it was taken, a small one is", () => {
@@ -50,8 +50,8 @@ Deno.test("ReceivedRequest.extend(): the later deadline counts, and none at all 
   assertEquals(request.deadline, undefined);
 });
 
-Deno.test("LostRequests: has what was lost a few times, and forgets the oldest", () => {
-  const losses = new LostRequests(2);
+Deno.test("OwnLosses: has what was lost a few times, and forgets the oldest", () => {
+  const losses = new OwnLosses(2);
   const [a, b, c] = [received("a"), received("b"), received("c")];
   assert(!losses.has(a!));
   losses.add(a!);
@@ -61,8 +61,8 @@ Deno.test("LostRequests: has what was lost a few times, and forgets the oldest",
   assertEquals([a, b, c].map((request) => losses.has(request!)), [true, false, true]);
 });
 
-Deno.test("LostRequests: what was lost again and again is as suspect as any other", () => {
-  const losses = new LostRequests(2);
+Deno.test("OwnLosses: what was lost again and again is as suspect as any other", () => {
+  const losses = new OwnLosses(2);
   const request = received("a");
   for (let n = 0; n < 9; n++) losses.add(request);
   assertEquals([losses.has(request), losses.isExhausted(request)], [true, false]);

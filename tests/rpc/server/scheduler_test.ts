@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { WorkQueue } from "../../../src/rpc/server/scheduler.ts";
+import { RequestScheduler } from "../../../src/rpc/server/scheduler.ts";
 
 const busy = (ms: number) => {
   const end = performance.now() + ms;
@@ -8,8 +8,8 @@ const busy = (ms: number) => {
 
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-Deno.test("WorkQueue: expensive tasks leave a turn to everything else in between", async () => {
-  const work = new WorkQueue();
+Deno.test("RequestScheduler: expensive tasks leave a turn to everything else in between", async () => {
+  const work = new RequestScheduler();
   let done = 0;
   for (let n = 0; n < 20; n++) {
     work.push(() => {
@@ -22,15 +22,15 @@ Deno.test("WorkQueue: expensive tasks leave a turn to everything else in between
   while (done < 20) await turn();
 });
 
-Deno.test("WorkQueue: cheap tasks run at once, in order", () => {
-  const work = new WorkQueue();
+Deno.test("RequestScheduler: cheap tasks run at once, in order", () => {
+  const work = new RequestScheduler();
   const done: number[] = [];
   for (let n = 0; n < 3; n++) work.push(() => void done.push(n));
   assertEquals(done, [0, 1, 2]);
 });
 
-Deno.test("WorkQueue.alone(): waits for what is under way, and the others wait for it", async () => {
-  const work = new WorkQueue();
+Deno.test("RequestScheduler.alone(): waits for what is under way, and the others wait for it", async () => {
+  const work = new RequestScheduler();
   const events: string[] = [];
   const before = Promise.withResolvers<void>();
   const within = Promise.withResolvers<void>();
@@ -51,8 +51,8 @@ Deno.test("WorkQueue.alone(): waits for what is under way, and the others wait f
   assertEquals(events, ["alone", "end", "other"]);
 });
 
-Deno.test("WorkQueue.alone(): is not kept waiting for ever, nor does it keep others so", async () => {
-  const work = new WorkQueue();
+Deno.test("RequestScheduler.alone(): is not kept waiting for ever, nor does it keep others so", async () => {
+  const work = new RequestScheduler();
   const never = new Promise<void>(() => {});
   const end = Promise.withResolvers<void>();
   work.push(() => never);

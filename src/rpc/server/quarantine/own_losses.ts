@@ -13,7 +13,7 @@ import type { ReceivedRequest } from "../request.ts";
 const MAX_LOSSES = 10;
 
 /** Remembers which requests were lost, the latest ones of them. */
-export class LostRequests {
+export class OwnLosses {
   readonly #capacity: number;
   /** How often each was lost, by its key. */
   readonly #losses = new Map<string, number>();

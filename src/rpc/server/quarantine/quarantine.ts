@@ -18,10 +18,10 @@
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../../../amqp/backoff.ts";
 import type { QueueType } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../../amqp/connection.ts";
+import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
 import { ATTEMPTS_HEADER } from "../../../protocol.ts";
-import type { Inbox } from "../request_channel.ts";
-import type { LostRequests } from "./own_losses.ts";
+import type { RequestChannel } from "../request_channel.ts";
+import type { OwnLosses } from "./own_losses.ts";
 import type { ReceivedRequest } from "../request.ts";
 import { type StartRecord, StartRecords, type StartRecordsOptions } from "./start_records.ts";
 
@@ -49,7 +49,7 @@ const RECORD_LIFE_MS = { extra: 10_000, most: 60 * 60 * 1000 };
 const MAX_REST_MS = 2_000;
 
 /** What a lane needs of its server. */
-export interface SuspectLaneOptions {
+export interface QuarantineOptions {
   /** The suspects' queue. */
   readonly queue: string;
   /** How it is declared. */
@@ -59,9 +59,9 @@ export interface SuspectLaneOptions {
   /** After so many starts, each of which took its server with it, a suspect is given up. */
   readonly maxAttempts: number;
   /** The requests that this server lost with a connection. */
-  readonly losses: LostRequests;
+  readonly losses: OwnLosses;
   /** Opens a channel. */
-  readonly openInbox: StartRecordsOptions["openInbox"];
+  readonly openRequestChannel: StartRecordsOptions["openRequestChannel"];
   /** Calls `begin` for a request that can be answered, and rejects any other. */
   readonly admit: (request: ReceivedRequest, begin: () => void) => void;
   /** Serves a request among others. */
@@ -84,8 +84,8 @@ interface Suspect {
 }
 
 /** See the module. */
-export class SuspectLane {
-  readonly #options: SuspectLaneOptions;
+export class Quarantine {
+  readonly #options: QuarantineOptions;
   readonly #records: StartRecords;
   readonly #stopping = new AbortController();
   /** Those that were not started yet. */
@@ -96,21 +96,21 @@ export class SuspectLane {
   #moved = 0;
   #hasWarned = false;
 
-  /** It begins with {@linkcode SuspectLane.startOn}. */
-  constructor(options: SuspectLaneOptions) {
+  /** It begins with {@linkcode Quarantine.startOn}. */
+  constructor(options: QuarantineOptions) {
     this.#options = options;
     this.#records = new StartRecords({
       ...options,
-      onRequest: (inbox, message) => this.#takeMoved(inbox, message),
+      onRequest: (requestChannel, message) => this.#takeMoved(requestChannel, message),
       signal: this.#stopping.signal,
     });
   }
 
   /** Looks into the suspects' queue now and then, as long as this connection lives. */
-  async startOn(transport: Transport): Promise<void> {
+  async startOn(connection: Connection): Promise<void> {
     const { signal } = this.#stopping;
-    this.#records.startOn(transport);
-    for (let looks = 1; !transport.closed && !signal.aborted; looks++) {
+    this.#records.startOn(connection);
+    for (let looks = 1; !connection.closed && !signal.aborted; looks++) {
       await this.#records.record([]);
       const isSoon = this.#records.hasStray && looks < LOOK_SOON.times;
       const waitMs = this.#moved > 0 ? LOOK_AGAIN_MS : LOOK_EVERY_MS;
@@ -126,13 +126,13 @@ export class SuspectLane {
   /** Starts none any more; what was not started goes back to its queue. */
   stop(): void {
     this.#stopping.abort();
-    for (const { request } of this.#waiting) request.inbox.giveBack(request);
+    for (const { request } of this.#waiting) request.channel.giveBack(request);
   }
 
   #add(suspect: Suspect): void {
     const { request } = suspect;
     if (this.#stopping.signal.aborted) {
-      request.inbox.giveBack(request);
+      request.channel.giveBack(request);
       return;
     }
     this.#waiting.add(suspect);
@@ -238,10 +238,10 @@ export class SuspectLane {
   }
 
   /** What is no record was moved there by an older server, or put there by anybody. */
-  #takeMoved(inbox: Inbox, message: AMQPMessage): boolean {
+  #takeMoved(requestChannel: RequestChannel, message: AMQPMessage): boolean {
     if (this.#stopping.signal.aborted || this.#moved >= this.#options.prefetch) return false;
     this.#moved += 1;
-    const request = inbox.take(message);
+    const request = requestChannel.take(message);
     request.settled.then(() => this.#moved -= 1);
     this.#options.admit(request, () => {
       if (this.#options.losses.has(request)) {

@@ -14,10 +14,10 @@
 import { pause } from "../../../amqp/backoff.ts";
 import { brokerText } from "../../../amqp/failure.ts";
 import { encodeText } from "../../../amqp/frames/text.ts";
-import { type QueueType, renewQueue } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Transport } from "../../../amqp/connection.ts";
+import { declareExpiringQueue, type QueueType } from "../../../amqp/queue.ts";
+import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
 import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol.ts";
-import type { Inbox } from "../request_channel.ts";
+import type { RequestChannel } from "../request_channel.ts";
 
 /** The most that is read at once. */
 const READ_LIMIT = 2_000;
@@ -67,9 +67,12 @@ export interface StartRecordsOptions {
   /** How it is declared. */
   readonly queueType: QueueType;
   /** Opens a channel. */
-  readonly openInbox: (transport: Transport, onSettled: () => void) => Promise<Inbox>;
+  readonly openRequestChannel: (
+    connection: Connection,
+    onSettled: () => void,
+  ) => Promise<RequestChannel>;
   /** Takes what is no record, or not: then it stays in the queue. */
-  readonly onRequest: (inbox: Inbox, message: AMQPMessage) => boolean;
+  readonly onRequest: (requestChannel: RequestChannel, message: AMQPMessage) => boolean;
   /** Aborts when nothing is recorded any more. */
   readonly signal: AbortSignal;
 }
@@ -79,7 +82,7 @@ export class StartRecords {
   readonly #options: StartRecordsOptions;
   /** Records of this server that went back to the queue with an earlier connection. */
   readonly #stray = new Set<string>();
-  #transport: Transport | undefined;
+  #connection: Connection | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #mayDeclare = true;
   #pausedUntil = -Infinity;
@@ -91,8 +94,8 @@ export class StartRecords {
   }
 
   /** Uses this connection from now on. */
-  startOn(transport: Transport): void {
-    this.#transport = transport;
+  startOn(connection: Connection): void {
+    this.#connection = connection;
     this.#mayDeclare = true;
     this.#pausedUntil = -Infinity;
     // What never came back was dropped, or has expired.
@@ -128,10 +131,10 @@ export class StartRecords {
     takesOver: boolean,
   ): Promise<(StartRecord | undefined)[]> {
     const none = starts.map(() => undefined);
-    const transport = this.#transport;
-    if (transport === undefined || transport.closed) return none;
+    const connection = this.#connection;
+    if (connection === undefined || connection.closed) return none;
     // While an alarm lasts nothing can be published.
-    if (transport.blocked !== undefined || performance.now() < this.#pausedUntil) return none;
+    if (connection.blocked !== undefined || performance.now() < this.#pausedUntil) return none;
     let reading: Reading | undefined;
     let isLate = false;
     const late = Promise.withResolvers<never>();
@@ -140,8 +143,8 @@ export class StartRecords {
       late.reject(new Error(`no answer within ${TIMEOUT_MS} ms`));
     }, TIMEOUT_MS);
     const look = async () => {
-      if (await this.#isEmpty(transport) && starts.length === 0) return [];
-      reading = await Reading.open(this.#options, transport, this.#stray);
+      if (await this.#isEmpty(connection) && starts.length === 0) return [];
+      reading = await Reading.open(this.#options, connection, this.#stray);
       if (isLate) reading.abandon();
       return await reading.record(starts, takesOver);
     };
@@ -152,7 +155,7 @@ export class StartRecords {
       return records;
     } catch (error) {
       reading?.abandon();
-      if (!transport.closed && transport.blocked === undefined) this.#fail(error);
+      if (!connection.closed && connection.blocked === undefined) this.#fail(error);
       return none;
     } finally {
       clearTimeout(timer);
@@ -166,10 +169,10 @@ export class StartRecords {
   }
 
   /** Declares the queue where this server may, so that it is there, and stays. */
-  async #isEmpty(transport: Transport): Promise<boolean> {
+  async #isEmpty(connection: Connection): Promise<boolean> {
     if (!this.#mayDeclare) return false;
     const { queue, queueType } = this.#options;
-    const found = await renewQueue(transport, queue, queueType, QUEUE_EXPIRES_MS);
+    const found = await declareExpiringQueue(connection, queue, queueType, QUEUE_EXPIRES_MS);
     this.#mayDeclare = found !== undefined;
     return found?.messages === 0;
   }
@@ -178,7 +181,7 @@ export class StartRecords {
 /** One look at the queue, and the records that are made with it, on a channel of their own. */
 class Reading {
   readonly #options: StartRecordsOptions;
-  readonly #inbox: Inbox;
+  readonly #requestChannel: RequestChannel;
   readonly #stray: Set<string>;
   /** The keys of records that other servers left, by their ids. */
   readonly #left = new Map<string, string>();
@@ -189,19 +192,26 @@ class Reading {
   #ids: readonly string[] = [];
   #isDone = false;
 
-  private constructor(options: StartRecordsOptions, inbox: Inbox, stray: Set<string>) {
+  private constructor(
+    options: StartRecordsOptions,
+    requestChannel: RequestChannel,
+    stray: Set<string>,
+  ) {
     this.#options = options;
-    this.#inbox = inbox;
+    this.#requestChannel = requestChannel;
     this.#stray = stray;
   }
 
   static async open(
     options: StartRecordsOptions,
-    transport: Transport,
+    connection: Connection,
     stray: Set<string>,
   ): Promise<Reading> {
-    const inbox = await options.openInbox(transport, () => reading.#closeIfUnused());
-    const reading = new Reading(options, inbox, stray);
+    const requestChannel = await options.openRequestChannel(
+      connection,
+      () => reading.#closeIfUnused(),
+    );
+    const reading = new Reading(options, requestChannel, stray);
     return reading;
   }
 
@@ -212,7 +222,7 @@ class Reading {
   ): Promise<(StartRecord | undefined)[]> {
     const keys = await Promise.all(starts.map(({ key }) => digest(key)));
     if (takesOver) this.#takenOver = keys;
-    await this.#inbox.channel.basicQos(READ_LIMIT);
+    await this.#requestChannel.channel.basicQos(READ_LIMIT);
     // Before anything is published to it: it may not be readable at all.
     await this.#read();
     this.#ids = starts.map(() => crypto.randomUUID());
@@ -240,19 +250,20 @@ class Reading {
       lostStarts += 1;
       if (this.#held.has(other)) ids.push(other);
     }
-    const { transport } = this.#inbox;
+    const { connection } = this.#requestChannel;
     return {
       lostStarts,
       end: (isLostWithServer) => {
-        if (!this.#inbox.isLost && !transport.closed) { for (const held of ids) this.#end(held); }
-        else if (!isLostWithServer) this.#stray.add(id);
+        if (!this.#requestChannel.isLost && !connection.closed) {
+          for (const held of ids) this.#end(held);
+        } else if (!isLostWithServer) this.#stray.add(id);
       },
     };
   }
 
   /** Reads all that is in the queue, and gives back what is of no concern here. */
   async #read(): Promise<void> {
-    const { channel } = this.#inbox;
+    const { channel } = this.#requestChannel;
     const messages: AMQPMessage[] = [];
     await channel.basicConsume(
       this.#options.queue,
@@ -266,7 +277,7 @@ class Reading {
   #sort(message: AMQPMessage): void {
     const { deliveryTag, properties: { contentType, correlationId: id = "" } } = message;
     if (contentType !== CONTENT_TYPE_START) {
-      if (!this.#options.onRequest(this.#inbox, message)) this.#giveBack(deliveryTag);
+      if (!this.#options.onRequest(this.#requestChannel, message)) this.#giveBack(deliveryTag);
     } else if (this.#ids.includes(id)) {
       this.#held.set(id, deliveryTag);
     } else if (this.#stray.delete(id)) {
@@ -280,8 +291,8 @@ class Reading {
   }
 
   #publish(id: string, key: string, lifeMs: number): void {
-    const { transport, channel } = this.#inbox;
-    transport.publish(channel, this.#options.queue, key, {
+    const { connection, channel } = this.#requestChannel;
+    connection.publish(channel, this.#options.queue, key, {
       contentType: CONTENT_TYPE_START,
       correlationId: id,
       expiration: String(Math.ceil(lifeMs)),
@@ -298,20 +309,22 @@ class Reading {
   }
 
   #ack(deliveryTag: number): void {
-    this.#inbox.channel.basicAck(deliveryTag).catch(() => {}); // Its channel is gone: it is back.
+    this.#requestChannel.channel.basicAck(deliveryTag).catch(() => {}); // Its channel is gone: it is back.
   }
 
   #giveBack(deliveryTag: number): void {
-    this.#inbox.channel.basicReject(deliveryTag, true).catch(() => {}); // It is back already.
+    this.#requestChannel.channel.basicReject(deliveryTag, true).catch(() => {}); // It is back already.
   }
 
   /** The broker takes back what is held. */
   abandon(): void {
-    this.#inbox.close();
+    this.#requestChannel.close();
   }
 
   #closeIfUnused(): void {
-    if (this.#isDone && this.#held.size === 0 && this.#inbox.open.size === 0) this.#inbox.close();
+    if (this.#isDone && this.#held.size === 0 && this.#requestChannel.open.size === 0) {
+      this.#requestChannel.close();
+    }
   }
 }
 

@@ -20,7 +20,7 @@ const RESERVED_REPLY_PREFIXES = [`${DIRECT_REPLY_TO}.`, "amq.gen-"];
  * @param isAllowed Its owner's rule, on top.
  * @returns `undefined` if it can.
  */
-export function unanswerable(
+export function whyUnanswerable(
   request: ReceivedRequest,
   ownQueues: readonly string[],
   isAllowed: (replyTo: string) => boolean,

@@ -7,7 +7,7 @@
  */
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
 import { channelError } from "../../../amqp/failure.ts";
-import { Transport, type TransportOptions } from "../../../amqp/connection.ts";
+import { Connection, type ConnectionOptions } from "../../../amqp/connection.ts";
 import { DIRECT_REPLY_TO } from "../../../protocol.ts";
 
 /**
@@ -23,36 +23,38 @@ import { DIRECT_REPLY_TO } from "../../../protocol.ts";
  */
 export async function ensureReplyPermission(
   broker: BrokerUrl,
-  options: TransportOptions,
+  options: ConnectionOptions,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const end = performance.now() + timeoutMs;
-  const transport = await Transport.open(broker, options, timeoutMs, signal).catch(() => undefined);
-  if (transport === undefined) return undefined;
+  const connection = await Connection.open(broker, options, timeoutMs, signal).catch(() =>
+    undefined
+  );
+  if (connection === undefined) return undefined;
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
-    transport.destroy(new Error("no answer"));
+    connection.destroy(new Error("no answer"));
   }, end - performance.now());
   try {
-    return await publishNowhere(transport);
+    return await publishNowhere(connection);
   } catch (error) {
     if (isLate) return undefined;
     throw channelError(error, "can't publish replies");
   } finally {
     clearTimeout(timer);
-    if (transport.blocked === undefined) await transport.close();
-    else transport.destroy(new Error("an alarm")); // It would not hear a goodbye.
+    if (connection.blocked === undefined) await connection.close();
+    else connection.destroy(new Error("an alarm")); // It would not hear a goodbye.
   }
 }
 
 /** @returns The address that the message came back with. */
-async function publishNowhere(transport: Transport): Promise<string | undefined> {
-  let channel = await transport.openChannel();
+async function publishNowhere(connection: Connection): Promise<string | undefined> {
+  let channel = await connection.openChannel();
   const consuming = channel.basicConsume(DIRECT_REPLY_TO, { noAck: true }, () => {});
   const isDirect = await consuming.then(() => true, () => false);
-  if (!isDirect) channel = await transport.openChannel(); // The refusal closed it.
+  if (!isDirect) channel = await connection.openChannel(); // The refusal closed it.
   let address: string | undefined;
   channel.onReturn = ({ properties }) => address = properties.replyTo;
   // Without the permission it costs the channel, as a reply would.
@@ -60,6 +62,6 @@ async function publishNowhere(transport: Transport): Promise<string | undefined>
     .catch(() => {});
   const answer = channel.basicQos(1);
   answer.catch(() => {}); // After the race.
-  await Promise.race([answer, transport.firstBlocked]);
+  await Promise.race([answer, connection.whenBlocked]);
   return address;
 }

@@ -7,7 +7,7 @@
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
 import { REPLY_CODE, replyCodeOf } from "../../../amqp/failure.ts";
 import { inspectQueue } from "../../../amqp/queue.ts";
-import { Transport, type TransportOptions } from "../../../amqp/connection.ts";
+import { Connection, type ConnectionOptions } from "../../../amqp/connection.ts";
 
 /** How long the connection is kept after the last use, in milliseconds. */
 const IDLE_MS = 5_000;
@@ -41,16 +41,16 @@ export type Look = "found" | "missing" | "lost" | "unseen";
 
 /** See the module. */
 export class ReplyProbe {
-  readonly #options: TransportOptions;
+  readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();
   #broker: BrokerUrl | undefined;
-  #transport: Promise<Transport> | undefined;
-  #underWay = 0;
+  #connection: Promise<Connection> | undefined;
+  #inFlight = 0;
   #idle: ReturnType<typeof setTimeout> | undefined;
   #pausedUntil = -Infinity;
 
   /** @param options How to connect. */
-  constructor(options: TransportOptions) {
+  constructor(options: ConnectionOptions) {
     this.#options = { ...options, name: `${options.name} (reply probe)` };
   }
 
@@ -60,7 +60,7 @@ export class ReplyProbe {
    * while after one that was lost, callers count as present.
    */
   async isGone(broker: BrokerUrl, address: string): Promise<boolean> {
-    if (this.#underWay >= MAX_LOOKS || performance.now() < this.#pausedUntil) return false;
+    if (this.#inFlight >= MAX_LOOKS || performance.now() < this.#pausedUntil) return false;
     const look = await this.look(broker, address);
     if (look === "lost") this.#pausedUntil = performance.now() + PAUSE_MS;
     return look === "missing";
@@ -68,25 +68,25 @@ export class ReplyProbe {
 
   /** Looks at an address. Of looks under way at the same time, one that is lost loses the others. */
   async look(broker: BrokerUrl, address: string): Promise<Look> {
-    this.#underWay += 1;
+    this.#inFlight += 1;
     clearTimeout(this.#idle);
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isLate = false;
     try {
-      const transport = await this.#connect(broker);
+      const connection = await this.#connect(broker);
       timer = setTimeout(() => {
         isLate = true;
-        transport.destroy(new Error("no answer"));
+        connection.destroy(new Error("no answer"));
       }, ANSWER_TIMEOUT_MS);
-      const { found } = await inspectQueue(transport, address);
+      const { found } = await inspectQueue(connection, address);
       return found === "unknown" ? "unseen" : found ? "found" : "missing";
     } catch (error) {
       const isLost = isLate || replyCodeOf(error) === REPLY_CODE.INTERNAL_ERROR;
       return isLost ? "lost" : "unseen";
     } finally {
       clearTimeout(timer);
-      this.#underWay -= 1;
-      if (this.#underWay === 0) this.#idle = setTimeout(() => this.#disconnect(), IDLE_MS);
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#idle = setTimeout(() => this.#disconnect(), IDLE_MS);
       if (this.#closing.signal.aborted) clearTimeout(this.#idle);
     }
   }
@@ -98,30 +98,30 @@ export class ReplyProbe {
     await this.#disconnect();
   }
 
-  #connect(broker: BrokerUrl): Promise<Transport> {
+  #connect(broker: BrokerUrl): Promise<Connection> {
     if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason);
     // After a fail-over the old broker doesn't know the new one's addresses.
     if (this.#broker !== broker) this.#disconnect();
     this.#broker = broker;
-    if (this.#transport !== undefined) return this.#transport;
-    const opening = Transport.open(
+    if (this.#connection !== undefined) return this.#connection;
+    const opening = Connection.open(
       broker,
       this.#options,
       CONNECT_TIMEOUT_MS,
       this.#closing.signal,
     );
-    this.#transport = opening;
+    this.#connection = opening;
     const forget = () => {
-      if (this.#transport === opening) this.#transport = undefined;
+      if (this.#connection === opening) this.#connection = undefined;
     };
-    opening.then((transport) => transport.gone).then(forget, forget);
+    opening.then((connection) => connection.gone).then(forget, forget);
     return opening;
   }
 
   async #disconnect(): Promise<void> {
-    const opening = this.#transport;
-    this.#transport = undefined;
-    const transport = await opening?.catch(() => undefined);
-    await transport?.close();
+    const opening = this.#connection;
+    this.#connection = undefined;
+    const connection = await opening?.catch(() => undefined);
+    await connection?.close();
   }
 }
