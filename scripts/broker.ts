@@ -9,8 +9,9 @@
 
 import { parseBrokerUrls } from "../src/amqp/broker_url.ts";
 import { Connection } from "../src/amqp/connection.ts";
-import { SUSPECTS_SUFFIX } from "../src/protocol.ts";
+import { SUSPECTS_SUFFIX } from "../src/protocol/names.ts";
 import { findServer, startBroker } from "../tests/support/broker.ts";
+import { messageOf } from "../src/text.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -67,7 +68,7 @@ try {
   Deno.exit(await run(Deno.args));
 } catch (error) {
   // Not the error as a whole: the AMQP library's hold the password.
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
   Deno.exit(1);
 }

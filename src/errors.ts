@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { messageOf } from "./text.ts";
 
 /**
  * Every {@linkcode RpcErrorCode}, spelled as on the wire.
@@ -87,8 +88,6 @@ export class RpcError extends Error {
     message?: string,
   ): RpcError {
     if (thrown instanceof RpcError) return thrown;
-    const text = message ??
-      (thrown instanceof Error ? thrown.message : String(thrown));
-    return new RpcError(code, text, { cause: thrown });
+    return new RpcError(code, message ?? messageOf(thrown), { cause: thrown });
   }
 }

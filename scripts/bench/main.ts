@@ -17,6 +17,7 @@ import { Peers } from "./peers.ts";
 import { tableText } from "./report.ts";
 import { SCENARIOS } from "./scenarios/scenarios.ts";
 import { runTable, type TableResult } from "./table.ts";
+import { messageOf } from "../../src/text.ts";
 
 const encoder = new TextEncoder();
 
@@ -81,7 +82,7 @@ try {
   await run(bench);
 } catch (error) {
   // What is ended by a signal fails for that; the listener sees to the exit.
-  if (!interrupted) say(error instanceof Error ? error.message : String(error));
+  if (!interrupted) say(messageOf(error));
   Deno.exitCode = 1;
 }
 if (!interrupted) {

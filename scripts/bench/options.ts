@@ -4,6 +4,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { messageOf } from "../../src/text.ts";
 
 /** What the command line says. */
 export interface Options {
@@ -56,7 +57,7 @@ function parse(args: readonly string[]) {
       },
     }).values;
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(messageOf(error));
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Bench } from "./bench.ts";
 import { fibrpcCommand } from "../../tests/support/fibrpc_command.ts";
 import { file, type Launch, program } from "./launch.ts";
+import { messageOf } from "../../src/text.ts";
 
 /** Pinned, so that figures can be compared; no dependencies of the project. */
 const PACKAGES = { amqplib: "2.3.1", "rabbitmq-client": "5.0.8" };
@@ -180,6 +181,6 @@ async function findBun(bench: Bench): Promise<Runtime> {
 
 /** The last line of it: there Python says what is wrong, and Deno above a backtrace. */
 function reason(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return text.split(/\n\s*Stack backtrace/)[0]!.trim().split("\n").at(-1)!.trim();
 }

@@ -24,17 +24,3 @@ export function backoffMs(
 ): number {
   return random * Math.min(CAP_MS, BASE_MS * 2 ** (failures - 1));
 }
-
-/** Resolves after `ms`, or at once when `signal` aborts. It never rejects. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
-}

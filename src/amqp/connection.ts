@@ -17,7 +17,7 @@ import type { AMQPChannel, AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-c
 import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./socket/addresses.ts";
 import { Backlog } from "./backlog.ts";
-import { pause } from "./backoff.ts";
+import { NoAnswer, pause } from "../time.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { type ConnectFailure, connectFailure, mostTelling } from "./failure.ts";
 import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
@@ -32,7 +32,6 @@ import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./socket/tls.ts";
 import { TlsExpected } from "./socket/tls_failure.ts";
-import { NoAnswer } from "./within.ts";
 
 export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
 

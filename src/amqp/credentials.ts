@@ -7,7 +7,7 @@
  */
 import type { BrokerUrl } from "./broker_url.ts";
 import type { TlsOptions } from "./socket/tls.ts";
-import { within } from "./within.ts";
+import { within } from "../time.ts";
 
 /** A user name and a password, for what a broker's URL does not hold. */
 export interface Credentials {

@@ -7,7 +7,8 @@ import { AMQPError } from "@cloudamqp/amqp-client/amqp-error";
 import { RpcError, type RpcErrorCode } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import { TlsExpected, tlsFailure } from "./socket/tls_failure.ts";
-import { NoAnswer } from "./within.ts";
+import { NoAnswer } from "../time.ts";
+import { messageOf } from "../text.ts";
 
 /** One failed attempt to connect. */
 export class ConnectFailure extends Error {
@@ -51,7 +52,7 @@ export function withoutClient(thrown: unknown): unknown {
 
 /** The broker's own words in an error of the library: without the library's preamble. */
 export function brokerText(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   return text.replace(/^(connection|channel \d+) closed: /, "");
 }
 

@@ -6,7 +6,8 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../errors.ts";
-import { backoffMs, pause } from "./backoff.ts";
+import { backoffMs } from "./backoff.ts";
+import { NoAnswer, pause } from "../time.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import {
   brokerText,
@@ -18,7 +19,6 @@ import {
 } from "./failure.ts";
 import { TransientRefused } from "./queue.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
-import { NoAnswer } from "./within.ts";
 
 const logger = getLogger(["fibrpc", "amqp"]);
 

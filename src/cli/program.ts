@@ -13,6 +13,7 @@ import { refuseMisplacedUrls } from "./options/misplaced_url.ts";
 import { report } from "./report.ts";
 import { defineServe } from "./commands/serve_command.ts";
 import { version } from "./version.ts";
+import { stackOf } from "../text.ts";
 
 /** What `--help` ends with. */
 const HELP = `
@@ -82,7 +83,7 @@ export async function run(environment: Environment): Promise<number> {
       report(environment, error.message);
       return EXIT_USAGE;
     }
-    report(environment, String(error instanceof Error ? error.stack : error));
+    report(environment, stackOf(error));
     return EXIT_FAILURE;
   }
   return exitCode;

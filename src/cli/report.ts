@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { printable } from "../protocol.ts";
+import { printable } from "../text.ts";
 import type { Environment } from "./environment.ts";
 
 /** Writes one line to standard error; whatever `text` holds, it is one, and does nothing to a terminal. */

@@ -11,6 +11,7 @@ import type { Credentials } from "../amqp/credentials.ts";
 import { checkLogin } from "../amqp/handshake.ts";
 import { checkTls } from "../amqp/socket/tls.ts";
 import type { TlsOptions } from "../amqp/connection.ts";
+import { checkInteger } from "../checks.ts";
 import { RpcError } from "../errors.ts";
 import {
   DEFAULT_MAX_MESSAGE_BYTES,
@@ -19,9 +20,8 @@ import {
   DIRECT_REPLY_TO,
   MAX_MAX_MESSAGE_BYTES,
   MAX_SHORT_STRING_BYTES,
-  MAX_TIMEOUT_MS,
-  quote,
-} from "../protocol.ts";
+} from "../protocol/names.ts";
+import { quote } from "../text.ts";
 
 const logger = getLogger(["fibrpc", "options"]);
 
@@ -163,28 +163,5 @@ function warnOfIgnored(brokers: readonly BrokerUrl[]): void {
     "parameters of the broker URL without effect: {names} (it can hold heartbeat; " +
       "certificates and times are given by options)",
     { names: [...names].join(", ") },
-  );
-}
-
-/** Refuses a setting that is not a whole number from `min` to `max`. */
-export function checkInteger(
-  name: string,
-  value: number,
-  min: number,
-  max: number,
-): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  throw new RpcError(
-    "invalid_argument",
-    `${name} ${value} is not a whole number from ${min} to ${max}`,
-  );
-}
-
-/** Refuses a time that no timer can keep. */
-export function checkTimeout(name: string, ms: number): void {
-  if (ms > 0 && ms <= MAX_TIMEOUT_MS) return;
-  throw new RpcError(
-    "invalid_argument",
-    `${name} ${ms} is not over 0 and at most ${MAX_TIMEOUT_MS} milliseconds (24 days)`,
   );
 }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { backoffMs, pause } from "../../src/amqp/backoff.ts";
+import { backoffMs } from "../../src/amqp/backoff.ts";
 
 Deno.test("backoffMs: its bound doubles from 100 ms to 10 s", () => {
   const bounds = [1, 2, 3, 7, 8, 100, 2000].map((failures) => backoffMs(failures, 1));
@@ -19,13 +19,4 @@ Deno.test("backoffMs: differs from one client to the next", () => {
   const waits = Array.from({ length: 100 }, () => backoffMs(7));
   assertEquals(new Set(waits).size > 90, true);
   assertEquals(Math.min(...waits) < 3_200 && Math.max(...waits) > 3_200, true); // Of 6,400.
-});
-
-Deno.test("pause: ends early when the signal aborts, and leaves no timer", async () => {
-  const controller = new AbortController();
-  const paused = pause(1_000_000, controller.signal);
-  controller.abort();
-  await paused;
-  await pause(1_000_000, controller.signal);
-  await pause(0, new AbortController().signal);
 });

@@ -8,7 +8,7 @@ import {
   matcher,
   wholeNumber,
 } from "../../src/cli/options/values.ts";
-import { MAX_TIMEOUT_MS } from "../../src/protocol.ts";
+import { MAX_TIMEOUT_MS } from "../../src/checks.ts";
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 

@@ -12,6 +12,7 @@ import {
   Management,
 } from "./management.ts";
 import { waitFor } from "./wait.ts";
+import { messageOf } from "../../src/text.ts";
 
 /** PEM files of a TLS listener. */
 export interface TlsFiles {
@@ -165,7 +166,7 @@ export class BrokerNode {
         return STARTED.test(log) && await this.#answers();
       }, { what: "RabbitMQ to start", timeoutMs: START_MS, intervalMs: 50 });
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       throw new Error(await this.#describe(`RabbitMQ did not start: ${why}`), { cause: error });
     }
     if (exitCode !== undefined) {

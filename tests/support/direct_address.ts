@@ -4,7 +4,7 @@
  * @module
  */
 import { AMQPClient } from "@cloudamqp/amqp-client";
-import { DIRECT_REPLY_TO } from "../../src/protocol.ts";
+import { DIRECT_REPLY_TO } from "../../src/protocol/names.ts";
 
 /** What a direct address is made of. */
 export interface AddressParts {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Field } from "@cloudamqp/amqp-client";
-import { quote } from "../../protocol.ts";
+import { quote } from "../../text.ts";
 import { writeText } from "./text.ts";
 
 /** A field table, read. */

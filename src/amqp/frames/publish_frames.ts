@@ -12,7 +12,7 @@
  * @module
  */
 import type { AMQPProperties } from "@cloudamqp/amqp-client";
-import { quote } from "../../protocol.ts";
+import { quote } from "../../text.ts";
 import { encodeTable } from "./field_table.ts";
 import { writeText, writeUtf8 } from "./text.ts";
 

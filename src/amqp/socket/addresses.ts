@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { within } from "../within.ts";
+import { within } from "../../time.ts";
 
 /**
  * The addresses of a host. A resolver that doesn't answer takes its own time;

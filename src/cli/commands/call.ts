@@ -14,6 +14,7 @@ import { readLines } from "../io/lines.ts";
 import { report } from "../report.ts";
 import { type CallOutcome, type OutputFormat, ResultWriter } from "../io/result_writer.ts";
 import { onEndSignal } from "../signals.ts";
+import { messageOf } from "../../text.ts";
 
 /** The argument that stands for the lines of standard input. */
 const STDIN = "-";
@@ -131,7 +132,7 @@ class Input {
         yield lines.map(({ number, text }) => ({ text, line: number }));
       }
     } catch (error) {
-      this.failure = error instanceof Error ? error.message : String(error);
+      this.failure = messageOf(error);
     }
     yield numerals.slice(split + 1);
   }

@@ -6,7 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../../errors.ts";
 import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
-import { DEFAULT_QUEUE } from "../../protocol.ts";
+import { DEFAULT_QUEUE } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
 import { EXIT_BY_ERROR, EXIT_FAILURE, EXIT_OK } from "../exit_codes.ts";
 import { onEndSignal } from "../signals.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import type { RpcError, RpcErrorCode } from "../../errors.ts";
-import { printable } from "../../protocol.ts";
+import { printable } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { report } from "../report.ts";
 

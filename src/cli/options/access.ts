@@ -9,7 +9,7 @@ import { parseBrokerUrls } from "../../amqp/broker_url.ts";
 import type { Credentials } from "../../amqp/credentials.ts";
 import { checkTls, type TlsOptions } from "../../amqp/socket/tls.ts";
 import { RpcError } from "../../errors.ts";
-import { DEFAULT_URL } from "../../protocol.ts";
+import { DEFAULT_URL } from "../../protocol/names.ts";
 
 import type { Environment } from "../environment.ts";
 import { TextFile } from "./text_file.ts";

@@ -8,7 +8,7 @@ import { getLogger } from "@logtape/logtape";
 import { InvalidArgumentError } from "commander";
 import { parseBrokerUrls } from "../../amqp/broker_url.ts";
 import { RpcError } from "../../errors.ts";
-import { DEFAULT_QUEUE, DEFAULT_URL, MAX_MAX_MESSAGE_BYTES } from "../../protocol.ts";
+import { DEFAULT_QUEUE, DEFAULT_URL, MAX_MAX_MESSAGE_BYTES } from "../../protocol/names.ts";
 import type { ConnectOptions } from "../../rpc/connect_options.ts";
 import { type AccessOptions, checkAccess } from "./access.ts";
 import type { Environment } from "../environment.ts";

@@ -11,7 +11,7 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
-import { printable } from "../../protocol.ts";
+import { printable } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { oneOf } from "./values.ts";
 

@@ -5,8 +5,9 @@
  * @module
  */
 import { getBuiltinModule } from "node:process";
-import { within } from "../../amqp/within.ts";
+import { within } from "../../time.ts";
 import { RpcError } from "../../errors.ts";
+import { messageOf } from "../../text.ts";
 
 /** Far more than any of them holds; `/dev/zero` has no end. */
 const MAX_BYTES = 1024 * 1024;
@@ -42,7 +43,7 @@ export class TextFile {
       return this.#decode(await within(this.#readBytes(), timeoutMs, signal, "no end came"));
     } catch (error) {
       if (error instanceof RpcError) throw error;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       throw new RpcError("invalid_argument", `can't read ${this.name}: ${why}`);
     }
   }

@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError } from "commander";
 import parseDuration from "parse-duration";
-import { MAX_TIMEOUT_MS } from "../../protocol.ts";
+import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** parse-duration skips what it doesn't know; this is what it may see. */
 const DURATION = /^(\d+(\.\d+)?(ms|s|m|h|d))+$/;

@@ -9,7 +9,9 @@ import { type ConnectionState, ConnectionSupervisor, type Session } from "../../
 import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
 import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
-import { CONTENT_TYPE_TEXT, decodeError, isErrorReply, TRANSIENT } from "../../protocol.ts";
+import { CONTENT_TYPE_TEXT, TRANSIENT } from "../../protocol/names.ts";
+import { decodeError, isErrorReply } from "../../protocol/reply.ts";
+import { checkTimeout } from "../../checks.ts";
 import { AbortSignals } from "./abort_signals.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
 import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
@@ -20,7 +22,6 @@ import {
   type RpcClientStats,
 } from "./options.ts";
 import type { RpcClientCodec } from "../codec.ts";
-import { checkTimeout } from "../connect_options.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplyConsumer, type ReplyConsumer } from "./reply_consumer.ts";
 import { LostRequestDetector } from "./lost_requests.ts";

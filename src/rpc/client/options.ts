@@ -3,10 +3,8 @@
  *
  * @module
  */
-import { RpcError } from "../../errors.ts";
+import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
 import {
-  checkInteger,
-  checkTimeout,
   type ConnectOptions,
   resolveConnectOptions,
   type ResolvedConnectOptions,
@@ -131,12 +129,7 @@ export function resolveClientOptions(
     idempotent = false,
     resendAfterMs = 10_000,
   } = options;
-  if (!REPLY_MODES.includes(reply)) {
-    throw new RpcError(
-      "invalid_argument",
-      `reply ${JSON.stringify(reply)} is not one of ${REPLY_MODES.join(", ")}`,
-    );
-  }
+  checkChoice("reply", reply, REPLY_MODES);
   checkTimeout("timeoutMs", timeoutMs);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   if (resendAfterMs !== Infinity) checkTimeout("resendAfterMs", resendAfterMs);

@@ -6,7 +6,7 @@
 import { channelError } from "../../amqp/failure.ts";
 import type { Session } from "../../amqp/supervisor.ts";
 import type { AMQPChannel, AMQPMessage, Connection } from "../../amqp/connection.ts";
-import { DIRECT_REPLY_TO } from "../../protocol.ts";
+import { DIRECT_REPLY_TO } from "../../protocol/names.ts";
 import type { ReplyMode } from "./options.ts";
 
 /** One channel for requests and their replies; a new one after each loss. */

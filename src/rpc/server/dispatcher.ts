@@ -6,13 +6,8 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { RpcError, type RpcErrorCode } from "../../errors.ts";
-import {
-  CONTENT_TYPE_TEXT,
-  encodeError,
-  type ErrorReply,
-  SUSPECTS_SUFFIX,
-  TRANSIENT,
-} from "../../protocol.ts";
+import { CONTENT_TYPE_TEXT, SUSPECTS_SUFFIX, TRANSIENT } from "../../protocol/names.ts";
+import { encodeError, type ErrorReply } from "../../protocol/reply.ts";
 import type { RpcServerCodec } from "../codec.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
 import { contextOf } from "./handler_context.ts";
@@ -21,6 +16,7 @@ import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
 import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./options.ts";
+import { stackOf } from "../../text.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
@@ -278,8 +274,4 @@ function isSameCall({ message: { properties, body } }: ReceivedRequest): boolean
 /** Also what is no `Promise`: database libraries have queries that begin when `then` is called. */
 function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
   return typeof (value as PromiseLike<Value> | null | undefined)?.then === "function";
-}
-
-function stackOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.stack ?? String(thrown) : String(thrown);
 }

@@ -4,11 +4,9 @@
  * @module
  */
 import { QUEUE_TYPES, type QueueType } from "../../amqp/queue.ts";
-import { RpcError } from "../../errors.ts";
-import { SUSPECTS_SUFFIX } from "../../protocol.ts";
+import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
+import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
 import {
-  checkInteger,
-  checkTimeout,
   type ConnectOptions,
   resolveConnectOptions,
   type ResolvedConnectOptions,
@@ -154,12 +152,7 @@ export function resolveServerOptions(
     quarantine = true,
     allowReplyTo,
   } = options;
-  if (!QUEUE_TYPES.includes(queueType)) {
-    throw new RpcError(
-      "invalid_argument",
-      `queueType ${JSON.stringify(queueType)} is not one of ${QUEUE_TYPES.join(", ")}`,
-    );
-  }
+  checkChoice("queueType", queueType, QUEUE_TYPES);
   checkInteger("prefetch", prefetch, 1, MAX_PREFETCH);
   checkInteger("maxAttempts", maxAttempts, 2, Number.MAX_SAFE_INTEGER);
   checkTimeout("connectTimeoutMs", connectTimeoutMs);

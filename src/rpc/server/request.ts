@@ -4,7 +4,7 @@
  * @module
  */
 import type { AMQPMessage, AMQPProperties, Connection } from "../../amqp/connection.ts";
-import { MAX_TIMEOUT_MS } from "../../protocol.ts";
+import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
 export interface SettlementChannel {

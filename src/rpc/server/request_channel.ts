@@ -12,7 +12,7 @@ import type {
   AMQPProperties,
   Connection,
 } from "../../amqp/connection.ts";
-import { DIRECT_REPLY_TO } from "../../protocol.ts";
+import { DIRECT_REPLY_TO } from "../../protocol/names.ts";
 import type { OwnLosses } from "./quarantine/own_losses.ts";
 import type { ReplyProbe } from "./reply_to/reply_probe.ts";
 import { ReceivedRequest, type SettlementChannel } from "./request.ts";

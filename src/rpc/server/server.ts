@@ -4,13 +4,13 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { pause } from "../../amqp/backoff.ts";
+import { pause } from "../../time.ts";
+import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { channelError } from "../../amqp/failure.ts";
 import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
 import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
 import { RpcError } from "../../errors.ts";
-import { SUSPECTS_SUFFIX } from "../../protocol.ts";
 import type { RpcServerCodec } from "../codec.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { RequestChannel } from "./request_channel.ts";

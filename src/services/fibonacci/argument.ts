@@ -4,7 +4,7 @@
  * @module
  */
 import { RpcError } from "../../errors.ts";
-import { quote } from "../../protocol.ts";
+import { quote } from "../../text.ts";
 
 /** Limits on an argument. */
 export interface ArgumentOptions {

@@ -4,7 +4,8 @@
  * @module
  */
 import { RpcError } from "../../errors.ts";
-import { decodeEnvelope, quote } from "../../protocol.ts";
+import { decodeEnvelope } from "./envelope.ts";
+import { quote } from "../../text.ts";
 import type { RpcClientCodec, RpcServerCodec } from "../../rpc/codec.ts";
 import { decodeArgument } from "./argument.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { RpcError } from "../../errors.ts";
-import { DEFAULT_MAX_MESSAGE_BYTES } from "../../protocol.ts";
-import { checkInteger, checkTimeout } from "../../rpc/connect_options.ts";
+import { DEFAULT_MAX_MESSAGE_BYTES } from "../../protocol/names.ts";
+import { checkInteger, checkTimeout } from "../../checks.ts";
 import { RpcServer } from "../../rpc/server/server.ts";
 import type { HandlerContext, RpcServerOptions } from "../../rpc/server/options.ts";
 import { fibonacciServerCodec } from "./codec.ts";

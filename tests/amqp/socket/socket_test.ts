@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import net from "node:net";
-import { pause } from "../../../src/amqp/backoff.ts";
+import { pause } from "../../../src/time.ts";
 import { type BunSocket, bunSocket } from "../../../src/amqp/socket/bun.ts";
 import { denoSocket } from "../../../src/amqp/socket/deno.ts";
 import { nodeSocket } from "../../../src/amqp/socket/node.ts";

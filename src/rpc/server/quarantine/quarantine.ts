@@ -16,10 +16,10 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { pause } from "../../../amqp/backoff.ts";
+import { pause } from "../../../time.ts";
+import { ATTEMPTS_HEADER } from "../../../protocol/names.ts";
 import type { QueueType } from "../../../amqp/queue.ts";
 import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
-import { ATTEMPTS_HEADER } from "../../../protocol.ts";
 import type { RequestChannel } from "../request_channel.ts";
 import type { OwnLosses } from "./own_losses.ts";
 import type { ReceivedRequest } from "../request.ts";

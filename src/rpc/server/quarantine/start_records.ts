@@ -11,12 +11,12 @@
  *
  * @module
  */
-import { pause } from "../../../amqp/backoff.ts";
+import { pause } from "../../../time.ts";
+import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol/names.ts";
 import { brokerText } from "../../../amqp/failure.ts";
 import { encodeText } from "../../../amqp/frames/text.ts";
 import { declareExpiringQueue, type QueueType } from "../../../amqp/queue.ts";
 import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
-import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol.ts";
 import type { RequestChannel } from "../request_channel.ts";
 
 /** The most that is read at once. */

@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { DIRECT_REPLY_TO } from "../../../protocol.ts";
+import { DIRECT_REPLY_TO } from "../../../protocol/names.ts";
 
 /** See the module. */
 export interface DirectAddress {

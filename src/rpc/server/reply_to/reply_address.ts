@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DIRECT_REPLY_TO } from "../../../protocol.ts";
+import { DIRECT_REPLY_TO } from "../../../protocol/names.ts";
 import type { ReceivedRequest } from "../request.ts";
 
 /** Names that begin so belong to the broker. */

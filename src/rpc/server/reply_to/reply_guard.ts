@@ -9,9 +9,9 @@
  *
  * @module
  */
-import { pause } from "../../../amqp/backoff.ts";
+import { pause } from "../../../time.ts";
+import { DIRECT_REPLY_TO } from "../../../protocol/names.ts";
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
-import { DIRECT_REPLY_TO } from "../../../protocol.ts";
 import { parseDirectAddress } from "./direct_address.ts";
 import type { Look } from "./reply_probe.ts";
 

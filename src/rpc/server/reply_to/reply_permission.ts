@@ -8,7 +8,7 @@
 import type { BrokerUrl } from "../../../amqp/broker_url.ts";
 import { channelError } from "../../../amqp/failure.ts";
 import { Connection, type ConnectionOptions } from "../../../amqp/connection.ts";
-import { DIRECT_REPLY_TO } from "../../../protocol.ts";
+import { DIRECT_REPLY_TO } from "../../../protocol/names.ts";
 
 /**
  * Publishes a message that no queue takes, on a connection of its own: while an

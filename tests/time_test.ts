@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { NoAnswer, within } from "../../src/amqp/within.ts";
+import { NoAnswer, pause, within } from "../src/time.ts";
 
 const never = new AbortController().signal;
 const FOREVER = new Promise<never>(() => {});
@@ -26,4 +26,13 @@ Deno.test("within: ends at once when it is given up, with the reason", async () 
   const waiting = within(FOREVER, 60_000, giveUp.signal, "no answer");
   giveUp.abort(new Error("enough"));
   assertEquals((await assertRejects(() => waiting, Error)).message, "enough");
+});
+
+Deno.test("pause: ends early when the signal aborts, and leaves no timer", async () => {
+  const controller = new AbortController();
+  const paused = pause(1_000_000, controller.signal);
+  controller.abort();
+  await paused;
+  await pause(1_000_000, controller.signal);
+  await pause(0, new AbortController().signal);
 });

@@ -1,9 +1,22 @@
 /**
- * A bound on what has none of its own.
+ * Pauses, and bounds on what has none of its own.
  *
  * @module
  */
-import { pause } from "./backoff.ts";
+
+/** Resolves after `ms`, or at once when `signal` aborts. It never rejects. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
 
 /** Somebody took too long. */
 export class NoAnswer extends Error {

@@ -1,0 +1,64 @@
+/**
+ * Error replies: how they are encoded, told from others, and decoded.
+ *
+ * @module
+ */
+import { isRpcErrorCode, RpcError } from "../errors.ts";
+import { parseJsonObject, quote } from "../text.ts";
+import { CONTENT_TYPE_JSON, ERROR_CODE_HEADER, ERROR_TYPE, TRANSIENT } from "./names.ts";
+
+/** The properties of a message that a reply is decoded by. */
+export interface ReplyProperties {
+  /** AMQP's `type`. */
+  readonly type?: string | undefined;
+  /** AMQP's `headers`. */
+  readonly headers?: Record<string, unknown> | undefined;
+}
+
+/** An error reply, ready to publish. */
+export interface ErrorReply {
+  /** The body, JSON. */
+  readonly body: string;
+  /** The properties, without the correlation id. */
+  readonly properties: {
+    contentType: string;
+    type: string;
+    headers: Record<string, string>;
+    deliveryMode: number;
+  };
+}
+
+/** Encodes what the caller may see of an error: its code and message, never its cause. */
+export function encodeError(error: RpcError): ErrorReply {
+  return {
+    body: JSON.stringify({ code: error.code, message: error.message }),
+    properties: {
+      contentType: CONTENT_TYPE_JSON,
+      type: ERROR_TYPE,
+      headers: { [ERROR_CODE_HEADER]: error.code },
+      deliveryMode: TRANSIENT,
+    },
+  };
+}
+
+/** Whether a reply says that it is an error, by its `type` or its header. */
+export function isErrorReply(properties: ReplyProperties): boolean {
+  return properties.type === ERROR_TYPE ||
+    properties.headers?.[ERROR_CODE_HEADER] !== undefined;
+}
+
+/**
+ * Decodes an error reply. The header's code wins over the body's; a code this
+ * version doesn't know becomes `internal`, with the code kept in the message.
+ */
+export function decodeError(
+  text: string,
+  properties: ReplyProperties,
+): RpcError {
+  const body = parseJsonObject(text);
+  const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
+  const message = typeof body?.message === "string" ? body.message : quote(text);
+  if (isRpcErrorCode(code)) return new RpcError(code, message);
+  const unknown = typeof code === "string" ? quote(code) : "no code";
+  return new RpcError("internal", `the server failed with ${unknown}: ${message}`);
+}
