@@ -42,7 +42,7 @@ async function answers(): Promise<void> {
 
 async function deleteQueues(name: string): Promise<void> {
   const connection = await connect();
-  const channel = await connection.openChannel();
+  const channel = await connection.channel();
   for (const queue of [name, name + SUSPECTS_SUFFIX]) await channel.queueDelete(queue);
   await connection.close();
 }

@@ -8,36 +8,48 @@
  *
  * @module
  */
-import type { AMQPChannel } from "@cloudamqp/amqp-client";
-import type { Connection } from "./connection.ts";
+
+/** What writes the frames of a turn of the event loop. */
+export interface FrameWriter {
+  /** Called before a turn's frames are written, to add to them. */
+  readonly flushListeners: Set<() => void>;
+  /** Makes sure that the listeners are called at the end of this turn. */
+  scheduleFlush(): void;
+}
+
+/** The part of a channel that is used here. */
+export interface AckSender {
+  basicAck(deliveryTag: number, multiple: boolean): Promise<void>;
+  basicReject(deliveryTag: number, requeue: boolean): Promise<void>;
+}
 
 /** See the module. Delivery tags of a channel count up from 1. */
 export class AckBatcher {
-  readonly #connection: Connection;
-  readonly #channel: AMQPChannel;
+  readonly #writer: FrameWriter;
+  readonly #channel: AckSender;
   /** Finished, but above an unfinished one. */
   readonly #overtakers = new Set<number>();
   /** All up to this tag are finished. */
   #finishedUpTo = 0;
   #fresh: number[] = [];
 
-  /** Acknowledges on `channel` whenever `connection` writes. */
-  constructor(connection: Connection, channel: AMQPChannel) {
-    this.#connection = connection;
+  /** Acknowledges on `channel` whenever `writer` writes. */
+  constructor(writer: FrameWriter, channel: AckSender) {
+    this.#writer = writer;
     this.#channel = channel;
-    connection.flushListeners.add(this.#flush);
+    writer.flushListeners.add(this.#flush);
   }
 
   /** Its channel is gone or done with: acknowledges nothing more. */
   stop(): void {
-    this.#connection.flushListeners.delete(this.#flush);
+    this.#writer.flushListeners.delete(this.#flush);
   }
 
-  /** The reply to this delivery is in the connection's hands. */
+  /** The reply to this delivery is among the turn's frames. */
   ack(tag: number): void {
     this.#finish(tag);
     this.#fresh.push(tag);
-    this.#connection.scheduleFlush();
+    this.#writer.scheduleFlush();
   }
 
   /** Drops a delivery (`requeue` false), or gives it back to the queue. */

@@ -13,13 +13,13 @@
  *
  * @module
  */
-import type { AMQPChannel, AMQPMessage, AMQPProperties } from "@cloudamqp/amqp-client";
 import { AMQPBaseClient } from "@cloudamqp/amqp-client/amqp-base-client";
 import { addressesWithin } from "./socket/addresses.ts";
 import { Backlog } from "./backlog.ts";
 import { NoAnswer, pause } from "../time.ts";
 import type { BrokerUrl } from "./broker_url.ts";
-import { type ConnectFailure, connectFailure, mostTelling } from "./failure.ts";
+import { Channel, type ChannelOwner } from "./channel.ts";
+import { type ConnectFailure, connectFailure, mostTelling, withoutClient } from "./failure.ts";
 import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
@@ -28,12 +28,13 @@ import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
 import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
 import { Liveness } from "./liveness.ts";
+import type { MessageProperties } from "./message.ts";
 import { openSocket } from "./socket/open.ts";
 import type { Socket } from "./socket/socket.ts";
 import type { TlsOptions } from "./socket/tls.ts";
 import { TlsExpected } from "./socket/tls_failure.ts";
 
-export type { AMQPChannel, AMQPMessage, AMQPProperties, TlsOptions };
+export type { TlsOptions };
 
 /** How a connection is made. */
 export interface ConnectionOptions extends CredentialsOptions {
@@ -90,7 +91,7 @@ const RESOLVED: Promise<void> = Promise.resolve();
 const utf8 = new TextEncoder();
 
 /** One connection. It is used once: after a loss, make another. */
-export class Connection extends AMQPBaseClient {
+export class Connection extends AMQPBaseClient implements ChannelOwner {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
   /** Resolves when the broker takes no messages for the first time: it doesn't even read on then. */
@@ -110,6 +111,7 @@ export class Connection extends AMQPBaseClient {
     isPlain: isPlainDelivery,
   });
   readonly #batch = new WriteBatch((bytes) => this.#write(bytes));
+  readonly #openChannels = new Set<Channel>();
   readonly #abandoned = new AbortController();
   /** Told of the next frame on a channel. */
   readonly #onSent = new Map<number, () => void>();
@@ -137,7 +139,7 @@ export class Connection extends AMQPBaseClient {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.gone = promise;
     this.#settleGone = resolve;
-    this.onerror = (error) => this.#reason ??= error;
+    this.onerror = (error) => this.#reason ??= withoutClient(error) as Error;
     const whenBlocked = Promise.withResolvers<void>();
     this.whenBlocked = whenBlocked.promise;
     const changed = () => {
@@ -236,30 +238,26 @@ export class Connection extends AMQPBaseClient {
 
   /**
    * Opens a channel without waiting for the broker's word: what is sent on it
-   * next leaves in the same write. Its closing is seen by what uses it, not by
-   * the connection.
+   * next leaves in the same write.
    *
    * @throws If the connection is closed, or has too many channels.
    */
-  async openChannel(): Promise<AMQPChannel> {
+  async openChannel(): Promise<Channel> {
     const free = this.channels.findIndex((channel) => channel === undefined);
     const id = free === -1 ? this.channels.length : free;
     this.channel(id).catch(() => {}); // What is sent on it next fails too.
-    const channel = this.channels[id];
-    if (channel === undefined) throw this.#reason ?? new Error("too many channels");
-    channel.onerror = () => {};
-    await this.requested(channel);
+    const opened = this.channels[id];
+    if (opened === undefined) throw this.#reason ?? new Error("too many channels");
+    const channel = new Channel(opened, this);
+    this.#openChannels.add(channel);
+    channel.onEnd(() => this.#openChannels.delete(channel));
+    await channel.requested();
     return channel;
   }
 
-  /**
-   * Resolves when what was just asked of the channel is among the turn's
-   * frames: the library sends it some promises later. What is published then
-   * comes after it.
-   */
-  async requested(channel: AMQPChannel): Promise<void> {
-    if (channel.closed) return; // Then it was refused.
-    await new Promise<void>((resolve) => this.#onSent.set(channel.id, resolve));
+  /** @ignore */
+  nextFrame(channelId: number): Promise<void> {
+    return new Promise((resolve) => this.#onSent.set(channelId, resolve));
   }
 
   /** @ignore */
@@ -319,6 +317,7 @@ export class Connection extends AMQPBaseClient {
     this.#liveness.stop();
     // The library leaves what waits on a channel waiting, if this side closed.
     for (const channel of this.channels) channel?.setClosed(reason);
+    for (const channel of this.#openChannels) channel.end(reason);
     this.#settleGone(reason);
   }
 
@@ -354,33 +353,22 @@ export class Connection extends AMQPBaseClient {
     return RESOLVED;
   }
 
-  /**
-   * Publishes to the default exchange, on a channel without confirms.
-   *
-   * @returns Rejects if the broker takes no messages, the channel is closed, or
-   * the message can't be encoded.
-   */
+  /** @ignore */
   publish(
-    channel: AMQPChannel,
+    channelId: number,
     routingKey: string,
     body: string | Uint8Array,
-    properties: AMQPProperties,
-    mandatory = false,
-  ): Promise<unknown> {
-    if (channel.closed) return Promise.reject(new Error("the channel is closed"));
+    properties: MessageProperties,
+    mandatory: boolean,
+  ): void {
     if (this.blocked !== undefined) {
-      return Promise.reject(new Error(`the broker takes no messages: ${this.blocked}`));
+      throw new Error(`the broker takes no messages: ${this.blocked}`);
     }
     const isLong = typeof body === "string" && body.length > MAX_TEXT_CHARACTERS;
     const content = isLong ? utf8.encode(body) : body;
-    const message = { channel: channel.id, routingKey, body: content, properties, mandatory };
-    try {
-      this.#batch.addPublish(message, this.#agreedFrameMax);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const message = { channel: channelId, routingKey, body: content, properties, mandatory };
+    this.#batch.addPublish(message, this.#agreedFrameMax);
     this.scheduleFlush();
-    return RESOLVED;
   }
 
   /** Makes sure that {@linkcode Connection.flushListeners} runs at the end of this turn. */

@@ -46,10 +46,8 @@ export async function inspectQueue(
   // A look that fails closes its channel, so it has one of its own.
   const channel = await connection.openChannel();
   try {
-    const { consumerCount, messageCount } = await channel.queueDeclare(queue, {
-      passive: true,
-    });
-    channel.close().catch(() => {}); // Nobody waits for it.
+    const { consumerCount, messageCount } = await channel.declareQueue(queue, { passive: true });
+    channel.close();
     return { found: true, consumers: consumerCount, messages: messageCount };
   } catch (error) {
     switch (replyCodeOf(error)) {
@@ -59,7 +57,7 @@ export async function inspectQueue(
       case REPLY_CODE.RESOURCE_LOCKED: // Another connection's exclusive queue.
         return { found: "unknown" };
     }
-    if (!channel.closed) channel.close().catch(() => {}); // It can't even be asked.
+    channel.close(); // It can't even be asked.
     throw error;
   }
 }
@@ -150,11 +148,11 @@ async function declare(
 ): Promise<QueueState> {
   // A refusal closes its channel, so it has one of its own.
   const channel = await connection.openChannel();
-  const { consumerCount, messageCount } = await channel.queueDeclare(
+  const { consumerCount, messageCount } = await channel.declareQueue(
     queue,
     { durable: type !== "transient", autoDelete: false, exclusive: false },
     type === "quorum" ? { ...args, "x-queue-type": "quorum" } : args,
   );
-  channel.close().catch(() => {}); // Nobody waits for it.
+  channel.close();
   return { found: true, consumers: consumerCount, messages: messageCount };
 }

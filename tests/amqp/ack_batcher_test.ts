@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { AckBatcher } from "../../src/amqp/ack_batcher.ts";
+import type { Delivery } from "../../src/amqp/message.ts";
 import { BrokerUrl } from "../../src/amqp/broker_url.ts";
-import { type AMQPChannel, type AMQPMessage, Connection } from "../../src/amqp/connection.ts";
+import { Connection } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
@@ -26,9 +27,8 @@ async function settle(
     new AbortController().signal,
   );
   const channel = await connection.openChannel();
-  const acknowledger = new AckBatcher(connection, channel);
-  const deliveries: AMQPMessage[] = [];
-  await channel.basicConsume(queue, { noAck: false }, (message) => {
+  const deliveries: Delivery[] = [];
+  await channel.consume(queue, { noAck: false }, (message) => {
     deliveries.push(message);
   });
   for (let i = 0; i < count; i++) await peer.send(queue, String(i));
@@ -36,13 +36,13 @@ async function settle(
   for (let done = 0, turn = 0; done < count; turn++) {
     for (const index of order.slice(done, done += turns[turn % turns.length]!)) {
       const { deliveryTag } = deliveries[index]!;
-      if (isRejected(index)) acknowledger.reject(deliveryTag, false);
-      else acknowledger.ack(deliveryTag);
+      if (isRejected(index)) channel.reject(deliveryTag, false);
+      else channel.ack(deliveryTag);
     }
     await new Promise((resolve) => setTimeout(resolve, 0)); // The next turn.
   }
   // A wrong tag would close the channel by now.
-  const alive = await channel.basicQos(1).then(() => true, () => false);
+  const alive = await channel.qos(1).then(() => true, () => false);
   await connection.close();
   return { alive, left: (await peer.look(queue)).messages };
 }
@@ -68,7 +68,7 @@ Deno.test("AckBatcher: what was not settled goes back", async () => {
   assertEquals(await settle(3, [2, 0], [2], () => false).catch(String), { alive: true, left: 1 });
 });
 
-/** An acknowledger whose connection is flushed by hand, and what it sends. */
+/** An acknowledger whose turns end by hand, and what it sends. */
 function scripted() {
   const sent: string[] = [];
   const say = (text: string) => {
@@ -79,11 +79,11 @@ function scripted() {
     basicAck: (tag: number, multiple: boolean) => say(`ack ${tag}${multiple ? " multiple" : ""}`),
     basicReject: (tag: number, requeue: boolean) =>
       say(`reject ${tag}${requeue ? " requeue" : ""}`),
-  } as unknown as AMQPChannel;
+  };
   const flushListeners = new Set<() => void>();
   let scheduled = 0;
-  const connection = { flushListeners, scheduleFlush: () => scheduled++ } as unknown as Connection;
-  const acknowledger = new AckBatcher(connection, channel);
+  const writer = { flushListeners, scheduleFlush: () => void scheduled++ };
+  const acknowledger = new AckBatcher(writer, channel);
   return {
     acknowledger,
     flushListeners,

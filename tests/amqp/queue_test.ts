@@ -51,7 +51,7 @@ Deno.test("ensureQueue: declares each type, then finds it whatever is asked for"
     const queue = uniqueQueue("ensure");
     assertEquals(await ensureQueue(connection, queue, type), type);
     for (const other of types) assertEquals(await ensureQueue(connection, queue, other), "found");
-    await (await connection.openChannel()).queueDelete(queue);
+    await (await connection.channel()).queueDelete(queue);
   }
 });
 

@@ -278,7 +278,7 @@ for (const what of ["accept", "connection.open", "basic.qos"]) {
     await using broker = startScriptedBroker({ answers: { [what]: () => SILENCE } });
     await using supervised = new Supervised(broker.url, {
       async establish(connection) {
-        await (await connection.openChannel()).basicQos(1);
+        await (await connection.openChannel()).qos(1);
         return FOREVER;
       },
     });
@@ -480,7 +480,7 @@ Deno.test("ConnectionSupervisor: a set-up that is not answered is given up in ti
   await using supervised = new Supervised(broker.url, {
     connectTimeoutMs: 2_000,
     async establish(connection) {
-      await (await connection.openChannel()).basicQos(1);
+      await (await connection.openChannel()).qos(1);
       return FOREVER;
     },
   });
@@ -509,7 +509,7 @@ Deno.test("ConnectionSupervisor: the time for the first connection includes its 
   };
   await using broker = startScriptedBroker(slow);
   const establish: SupervisorOptions["establish"] = async (connection) => {
-    await (await connection.openChannel()).basicQos(1);
+    await (await connection.openChannel()).qos(1);
     return FOREVER;
   };
   const bounds = { connectTimeoutMs: 2_000, firstConnectWithinMs: 2_000, establish };

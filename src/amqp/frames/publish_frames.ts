@@ -11,7 +11,7 @@
  *
  * @module
  */
-import type { AMQPProperties } from "@cloudamqp/amqp-client";
+import type { MessageProperties } from "../message.ts";
 import { quote } from "../../text.ts";
 import { encodeTable } from "./field_table.ts";
 import { writeText, writeUtf8 } from "./text.ts";
@@ -67,7 +67,7 @@ export interface Publish {
   /** Its content; a text has at most {@linkcode MAX_TEXT_CHARACTERS}. */
   readonly body: string | Uint8Array;
   /** What travels with it. */
-  readonly properties: AMQPProperties;
+  readonly properties: MessageProperties;
   /** Whether it comes back if there is no such queue. */
   readonly mandatory: boolean;
 }
@@ -167,7 +167,7 @@ const HEADER_FIXED_BYTES = FRAME_START_BYTES + 12;
 function writeProperties(
   bytes: Uint8Array,
   start: number,
-  properties: AMQPProperties,
+  properties: MessageProperties,
   headers: Uint8Array,
 ): number {
   const { contentType, contentEncoding, deliveryMode, priority } = properties;

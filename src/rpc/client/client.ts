@@ -4,10 +4,11 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { brokerError, REPLY_CODE, replyCodeOf, withoutClient } from "../../amqp/failure.ts";
+import { brokerError, REPLY_CODE, replyCodeOf } from "../../amqp/failure.ts";
 import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
-import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import type { Delivery } from "../../amqp/message.ts";
 import { RpcError } from "../../errors.ts";
 import { CONTENT_TYPE_TEXT, TRANSIENT } from "../../protocol/names.ts";
 import { decodeError, isErrorReply } from "../../protocol/reply.ts";
@@ -209,8 +210,8 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     this.#stats.calls += 1;
     this.#pending.set(id, call);
     supervisor.open();
-    this.#send(call, now);
     this.#silence.start();
+    this.#send(call, now);
   }
 
   #connect(): ConnectionSupervisor {
@@ -275,7 +276,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   /** Replies to what was sent on it can't come any more. */
   #onSessionEnd(session: ReplyConsumer, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
-    if (!session.channel.closed) session.channel.close().catch(() => {}); // Only its consumer ended.
+    session.channel.close(); // Only its consumer may have ended.
     if (this.#limit.learn(reason)) this.#failOversized();
     const refused = replyCodeOf(reason) === REPLY_CODE.ACCESS_REFUSED;
     for (const call of this.#pending.values()) {
@@ -284,7 +285,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       if (refused) {
         this.#fail(call, brokerError(reason, `can't send ${place}`));
       } else if (!call.options.idempotent) {
-        this.#fail(call, outcomeUnknown(place, withoutClient(reason)));
+        this.#fail(call, outcomeUnknown(place, reason));
       }
     }
   }
@@ -340,22 +341,19 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     call.sent += 1;
     call.sentAt = now;
     call.sentOn = session;
-    session.connection.publish(
-      session.channel,
-      this.#options.queue,
-      call.options.body,
-      {
-        contentType: CONTENT_TYPE_TEXT,
-        correlationId: call.options.id,
-        replyTo: session.replyTo,
-        expiration: String(leftMs),
-        deliveryMode: TRANSIENT,
-      },
-      true,
-    ).catch((error) => {
+    const properties = {
+      contentType: CONTENT_TYPE_TEXT,
+      correlationId: call.options.id,
+      replyTo: session.replyTo,
+      expiration: String(leftMs),
+      deliveryMode: TRANSIENT,
+    };
+    try {
+      session.channel.publish(this.#options.queue, call.options.body, properties, true);
+    } catch (error) {
       // Closed meanwhile: the next session sends it. Otherwise it can't be encoded.
-      if (!session.channel.closed) this.#fail(call, RpcError.from(withoutClient(error)));
-    });
+      if (!session.channel.isClosed) this.#fail(call, RpcError.from(error));
+    }
   }
 
   /** Calls that ask at the same time share one look. */
@@ -369,7 +367,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     return this.#inspection;
   }
 
-  #onReply(message: AMQPMessage): void {
+  #onReply(message: Delivery): void {
     const { properties } = message;
     const call = this.#pending.get(properties.correlationId ?? "");
     if (call === undefined) {
@@ -402,7 +400,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** The broker has no queue of that name. */
-  #onReturn(message: AMQPMessage): void {
+  #onReturn(message: Delivery): void {
     this.#silence.queueMissing();
     const call = this.#pending.get(message.properties.correlationId ?? "");
     if (call === undefined) return;

@@ -5,7 +5,9 @@
  */
 import { channelError } from "../../amqp/failure.ts";
 import type { Session } from "../../amqp/supervisor.ts";
-import type { AMQPChannel, AMQPMessage, Connection } from "../../amqp/connection.ts";
+import type { Channel } from "../../amqp/channel.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import type { Delivery } from "../../amqp/message.ts";
 import { DIRECT_REPLY_TO } from "../../protocol/names.ts";
 import type { ReplyMode } from "./options.ts";
 
@@ -16,7 +18,7 @@ export interface ReplyConsumer extends Session {
   /** The connection it is on. */
   readonly connection: Connection;
   /** The channel: requests must go out on it where replies are direct. */
-  readonly channel: AMQPChannel;
+  readonly channel: Channel;
   /** The requests' `reply_to`. */
   readonly replyTo: string;
 }
@@ -34,27 +36,25 @@ export interface ReplyConsumer extends Session {
 export async function openReplyConsumer(
   connection: Connection,
   path: ReplyMode,
-  onReply: (message: AMQPMessage) => void,
-  onReturn: (message: AMQPMessage) => void,
+  onReply: (message: Delivery) => void,
+  onReturn: (message: Delivery) => void,
 ): Promise<ReplyConsumer> {
   const channel = await connection.openChannel();
-  channel.onReturn = onReturn;
+  channel.onReturn(onReturn);
   const replyTo = path === "direct" ? DIRECT_REPLY_TO : await declareReplyQueue(channel);
-  const confirmed = channel.basicConsume(replyTo, { noAck: true }, onReply);
+  const confirmed = channel.consume(replyTo, { noAck: true }, onReply);
   const ended = new Promise<Error>((resolve) => {
-    // By the consumer alone it isn't heard if it comes right behind its confirmation.
-    channel.onerror = (reason) => resolve(new Error(reason));
-    confirmed.then((consumer) => consumer.wait())
-      .then(() => resolve(new Error("the reply consumer ended")), resolve);
+    channel.onEnd(resolve);
+    confirmed.then((consumer) => consumer.ended).then(resolve, resolve);
   });
   // A queue can be refused; its calls are many, and a round trip is little to them.
-  await (path === "direct" ? connection.requested(channel) : confirmed);
+  await (path === "direct" ? channel.requested() : confirmed);
   return { connection, channel, replyTo, confirmed, ended };
 }
 
-async function declareReplyQueue(channel: AMQPChannel): Promise<string> {
+async function declareReplyQueue(channel: Channel): Promise<string> {
   try {
-    return (await channel.queueDeclare("", { exclusive: true, autoDelete: true })).name;
+    return (await channel.declareQueue("", { exclusive: true, autoDelete: true })).name;
   } catch (error) {
     throw channelError(error, "can't declare a reply queue (direct replies need no permission)");
   }

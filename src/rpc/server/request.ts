@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { AMQPMessage, AMQPProperties, Connection } from "../../amqp/connection.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import type { Delivery, MessageProperties } from "../../amqp/message.ts";
 import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
@@ -13,7 +14,7 @@ export interface SettlementChannel {
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   readonly isLost: boolean;
   /** Replies, then acknowledges. */
-  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void;
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: MessageProperties): void;
   /** Acknowledges without a reply. */
   drop(request: ReceivedRequest): void;
   /** Rejects without requeue. */
@@ -25,7 +26,7 @@ export interface SettlementChannel {
 }
 
 /** What is kept of a delivery. */
-type Delivery = Pick<AMQPMessage, "body" | "deliveryTag" | "properties" | "redelivered">;
+type Kept = Omit<Delivery, "routingKey">;
 
 /** A body of so many bytes or fewer is kept until the request is settled. */
 const KEPT_BODY_BYTES = 4_096;
@@ -39,7 +40,7 @@ const EMPTY = new Uint8Array();
 export class ReceivedRequest {
   /** What it came by, and is settled on. */
   readonly channel: SettlementChannel;
-  #message: Delivery;
+  #message: Kept;
   #deadline: number | undefined;
   #key: string | undefined;
   #controller: AbortController | undefined;
@@ -55,7 +56,7 @@ export class ReceivedRequest {
    * @param message What was delivered.
    * @param deliveredAt When, on the clock of `performance.now()`.
    */
-  constructor(channel: SettlementChannel, message: AMQPMessage, deliveredAt: number) {
+  constructor(channel: SettlementChannel, message: Delivery, deliveredAt: number) {
     this.channel = channel;
     this.#message = message;
     // The broker lets nothing else than digits through. With 0 it is delivered at once or never.
@@ -64,7 +65,7 @@ export class ReceivedRequest {
   }
 
   /** The delivery, for its tag and properties. */
-  get message(): Delivery {
+  get message(): Kept {
     return this.#message;
   }
 

@@ -5,13 +5,9 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { AckBatcher } from "../../amqp/ack_batcher.ts";
-import type {
-  AMQPChannel,
-  AMQPMessage,
-  AMQPProperties,
-  Connection,
-} from "../../amqp/connection.ts";
+import type { Channel } from "../../amqp/channel.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import type { Delivery, MessageProperties } from "../../amqp/message.ts";
 import { DIRECT_REPLY_TO } from "../../protocol/names.ts";
 import type { OwnLosses } from "./quarantine/own_losses.ts";
 import type { ReplyProbe } from "./reply_to/reply_probe.ts";
@@ -24,10 +20,9 @@ export class RequestChannel implements SettlementChannel {
   /** The connection it is on. */
   readonly connection: Connection;
   /** The channel it is on. */
-  readonly channel: AMQPChannel;
+  readonly channel: Channel;
   /** Delivered, and not settled yet. */
   readonly open: Set<ReceivedRequest> = new Set();
-  readonly #acks: AckBatcher;
   readonly #onSettled: () => void;
   readonly #probe: ReplyProbe;
   readonly #losses: OwnLosses;
@@ -44,20 +39,18 @@ export class RequestChannel implements SettlementChannel {
    */
   constructor(
     connection: Connection,
-    channel: AMQPChannel,
+    channel: Channel,
     probe: ReplyProbe,
     losses: OwnLosses,
     onSettled: () => void,
   ) {
     this.connection = connection;
     this.channel = channel;
-    this.#acks = new AckBatcher(connection, channel);
     this.#probe = probe;
     this.#losses = losses;
     this.#onSettled = onSettled;
-    connection.gone.then((reason) => this.lose(reason));
     connection.blockedListeners.add(this.#releaseHeld);
-    channel.onerror = (reason) => this.lose(new Error(reason));
+    channel.onEnd((reason) => this.#lose(reason));
   }
 
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
@@ -71,14 +64,14 @@ export class RequestChannel implements SettlementChannel {
   }
 
   /** A delivery becomes an open request. */
-  take(message: AMQPMessage): ReceivedRequest {
+  take(message: Delivery): ReceivedRequest {
     const request = new ReceivedRequest(this, message, this.connection.receivedAt);
     this.open.add(request);
     return request;
   }
 
   /** Replies, then acknowledges, on the same channel in that order. The properties get the correlation id. */
-  reply(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
+  reply(request: ReceivedRequest, body: string | Uint8Array, properties: MessageProperties): void {
     const { correlationId } = request.message.properties;
     if (correlationId !== undefined) properties.correlationId = correlationId;
     this.#publish(request, body, properties);
@@ -87,21 +80,21 @@ export class RequestChannel implements SettlementChannel {
   /** Acknowledges without a reply. */
   drop(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acks.ack(request.message.deliveryTag);
+    this.channel.ack(request.message.deliveryTag);
     this.#settle(request);
   }
 
   /** Rejects without requeue. */
   reject(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acks.reject(request.message.deliveryTag, false);
+    this.channel.reject(request.message.deliveryTag, false);
     this.#settle(request);
   }
 
   /** Rejects with requeue: another server may take it. */
   giveBack(request: ReceivedRequest): void {
     if (this.isLost) return;
-    this.#acks.reject(request.message.deliveryTag, true);
+    this.channel.reject(request.message.deliveryTag, true);
     this.#settle(request);
   }
 
@@ -115,11 +108,8 @@ export class RequestChannel implements SettlementChannel {
     for (const send of this.#held.splice(0)) send();
   };
 
-  /** Its channel is gone. */
-  lose(reason: Error): void {
-    if (this.isLost) return;
+  #lose(reason: Error): void {
     this.#lost = reason;
-    this.#acks.stop();
     this.connection.blockedListeners.delete(this.#releaseHeld);
     for (const request of this.open) {
       this.#losses.add(request);
@@ -132,13 +122,14 @@ export class RequestChannel implements SettlementChannel {
 
   /** Closes the channel; what is open goes back to the queue. */
   close(): void {
-    if (this.isLost) return;
-    this.connection.flush();
-    this.lose(new Error("the channel was closed"));
-    this.channel.close().catch(() => {}); // Its connection is gone: so is it.
+    this.channel.close();
   }
 
-  #publish(request: ReceivedRequest, body: string | Uint8Array, properties: AMQPProperties): void {
+  #publish(
+    request: ReceivedRequest,
+    body: string | Uint8Array,
+    properties: MessageProperties,
+  ): void {
     if (this.isLost) return;
     if (this.connection.blocked !== undefined) {
       this.#held.push(() => this.#publish(request, body, properties));
@@ -147,10 +138,11 @@ export class RequestChannel implements SettlementChannel {
     const { replyTo } = request;
     // Brokers differ on what mandatory means for a direct address.
     const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
-    this.connection.publish(this.channel, replyTo, body, properties, mandatory)
-      .catch((error) =>
-        logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) })
-      );
+    try {
+      this.channel.publish(replyTo, body, properties, mandatory);
+    } catch (error) {
+      logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) });
+    }
     this.drop(request);
   }
 

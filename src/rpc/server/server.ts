@@ -6,10 +6,12 @@
 import { getLogger } from "@logtape/logtape";
 import { pause } from "../../time.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
+import type { Consumer } from "../../amqp/channel.ts";
 import { channelError } from "../../amqp/failure.ts";
 import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
-import type { AMQPMessage, Connection } from "../../amqp/connection.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import type { Delivery } from "../../amqp/message.ts";
 import { RpcError } from "../../errors.ts";
 import type { RpcServerCodec } from "../codec.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -66,6 +68,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   /** All that may still hold requests: after a consumer is lost, its channel's too. */
   readonly #requestChannels = new Set<RequestChannel>();
+  readonly #consumers = new Map<RequestChannel, Consumer>();
   /** The requests that it lost with a connection, and that come back. */
   readonly #losses: OwnLosses;
   readonly #quarantine: Quarantine | undefined;
@@ -180,27 +183,22 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       this.#quarantinedOn = connection;
       this.#quarantine?.startOn(connection);
     }
-    const requestChannel = await this.#openRequestChannel(
+    const requests = await this.#openRequestChannel(
       connection,
-      () => this.#closeIfUnused(requestChannel),
+      () => this.#closeIfUnused(requests),
     );
-    const { channel } = requestChannel;
     try {
-      await channel.basicQos(prefetch);
-      const consumer = await channel.basicConsume(
+      await requests.channel.qos(prefetch);
+      const consumer = await requests.channel.consume(
         queue,
         { noAck: false, tag: CONSUMER_TAG },
-        (message) => this.#onRequest(requestChannel, message),
+        (message) => this.#onRequest(requests, message),
       );
-      const ended = consumer.wait()
-        .then(() => new Error("the consumer was cancelled"), (error: Error) => error);
-      ended.then((reason) => {
-        if (channel.closed) requestChannel.lose(reason);
-        else this.#closeIfUnused(requestChannel);
-      });
-      return { ended };
+      this.#consumers.set(requests, consumer);
+      consumer.ended.then(() => this.#closeIfUnused(requests));
+      return consumer;
     } catch (error) {
-      requestChannel.lose(new Error("it never consumed"));
+      requests.close();
       throw channelError(error, `can't consume ${queue}`);
     }
   }
@@ -256,36 +254,30 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     onSettled: () => void,
   ): Promise<RequestChannel> {
     const channel = await connection.openChannel();
-    const requestChannel = new RequestChannel(
-      connection,
-      channel,
-      this.#probe,
-      this.#losses,
-      () => {
-        if (requestChannel.lost === undefined) {
-          onSettled();
-        } else {
-          this.#requestChannels.delete(requestChannel);
-          this.#dispatcher.learn(requestChannel.lost);
-        }
-        this.#onSettled();
-      },
-    );
-    channel.onReturn = ({ routingKey }) => this.#dispatcher.countReturned(routingKey);
-    this.#requestChannels.add(requestChannel);
-    return requestChannel;
+    const requests = new RequestChannel(connection, channel, this.#probe, this.#losses, () => {
+      if (requests.lost === undefined) {
+        onSettled();
+      } else {
+        this.#consumers.delete(requests);
+        this.#requestChannels.delete(requests);
+        this.#dispatcher.learn(requests.lost);
+      }
+      this.#onSettled();
+    });
+    channel.onReturn(({ routingKey }) => this.#dispatcher.countReturned(routingKey));
+    this.#requestChannels.add(requests);
+    return requests;
   }
 
   /** A channel whose consumer is gone is closed when its last request is answered. */
-  #closeIfUnused(requestChannel: RequestChannel): void {
-    const isUsed = requestChannel.open.size > 0 ||
-      requestChannel.channel.consumers.has(CONSUMER_TAG);
-    if (!isUsed && this.#closing === undefined) requestChannel.close();
+  #closeIfUnused(requests: RequestChannel): void {
+    const isUsed = requests.open.size > 0 || this.#consumers.get(requests)?.isActive !== false;
+    if (!isUsed && this.#closing === undefined) requests.close();
   }
 
-  #onRequest(requestChannel: RequestChannel, message: AMQPMessage): void {
+  #onRequest(requests: RequestChannel, message: Delivery): void {
     this.#dispatcher.stats.requests += 1;
-    const request = requestChannel.take(message);
+    const request = requests.take(message);
     this.#admit(request, () => this.#begin(request));
   }
 
@@ -325,10 +317,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   async #cancelConsumers(): Promise<void> {
     await this.#establishing;
-    const cancelled = [...this.#requestChannels]
-      .filter(({ channel }) => channel.consumers.has(CONSUMER_TAG))
-      .map(({ channel }) => channel.basicCancel(CONSUMER_TAG).catch(() => {})); // Its channel is gone.
-    await Promise.all(cancelled);
+    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.cancel()));
   }
 
   /** Resolves when no request is open. */

@@ -1,16 +1,16 @@
 import { assert, assertEquals } from "@std/assert";
-import type { AMQPMessage, AMQPProperties } from "../../../src/amqp/connection.ts";
+import type { Delivery, MessageProperties } from "../../../src/amqp/message.ts";
 import { OwnLosses } from "../../../src/rpc/server/quarantine/own_losses.ts";
 import { ReceivedRequest, type SettlementChannel } from "../../../src/rpc/server/request.ts";
 
-function received(body: string, properties: AMQPProperties = {}): ReceivedRequest {
+function received(body: string, properties: MessageProperties = {}): ReceivedRequest {
   const message = {
     body: new TextEncoder().encode(body),
     deliveryTag: 1,
     properties: { correlationId: "id", replyTo: "replies", ...properties },
     redelivered: false,
   };
-  return new ReceivedRequest({} as SettlementChannel, message as AMQPMessage, performance.now());
+  return new ReceivedRequest({} as SettlementChannel, message as Delivery, performance.now());
 }
 
 Deno.test("ReceivedRequest: a large body is not kept once it was taken, a small one is", () => {

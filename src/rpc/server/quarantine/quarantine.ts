@@ -19,7 +19,8 @@ import { getLogger } from "@logtape/logtape";
 import { pause } from "../../../time.ts";
 import { ATTEMPTS_HEADER } from "../../../protocol/names.ts";
 import type { QueueType } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
+import type { Connection } from "../../../amqp/connection.ts";
+import type { Delivery } from "../../../amqp/message.ts";
 import type { RequestChannel } from "../request_channel.ts";
 import type { OwnLosses } from "./own_losses.ts";
 import type { ReceivedRequest } from "../request.ts";
@@ -101,7 +102,7 @@ export class Quarantine {
     this.#options = options;
     this.#records = new StartRecords({
       ...options,
-      onRequest: (requestChannel, message) => this.#takeMoved(requestChannel, message),
+      onRequest: (requests, message) => this.#takeMoved(requests, message),
       signal: this.#stopping.signal,
     });
   }
@@ -238,10 +239,10 @@ export class Quarantine {
   }
 
   /** What is no record was moved there by an older server, or put there by anybody. */
-  #takeMoved(requestChannel: RequestChannel, message: AMQPMessage): boolean {
+  #takeMoved(requests: RequestChannel, message: Delivery): boolean {
     if (this.#stopping.signal.aborted || this.#moved >= this.#options.prefetch) return false;
     this.#moved += 1;
-    const request = requestChannel.take(message);
+    const request = requests.take(message);
     request.settled.then(() => this.#moved -= 1);
     this.#options.admit(request, () => {
       if (this.#options.losses.has(request)) {
@@ -260,7 +261,7 @@ function lostStarts({ earlierStarts }: Suspect, record: StartRecord | undefined)
   return Math.max(earlierStarts, record?.lostStarts ?? 0);
 }
 
-function attemptsOf(message: AMQPMessage): number {
+function attemptsOf(message: Delivery): number {
   const attempts = message.properties.headers?.[ATTEMPTS_HEADER];
   return Number.isSafeInteger(attempts) && (attempts as number) > 0 ? attempts as number : 0;
 }

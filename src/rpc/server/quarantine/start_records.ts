@@ -16,7 +16,8 @@ import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol/names.ts";
 import { brokerText } from "../../../amqp/failure.ts";
 import { encodeText } from "../../../amqp/frames/text.ts";
 import { declareExpiringQueue, type QueueType } from "../../../amqp/queue.ts";
-import type { AMQPMessage, Connection } from "../../../amqp/connection.ts";
+import type { Connection } from "../../../amqp/connection.ts";
+import type { Delivery } from "../../../amqp/message.ts";
 import type { RequestChannel } from "../request_channel.ts";
 
 /** The most that is read at once. */
@@ -36,9 +37,6 @@ const PAUSE_MS = 60_000;
 
 /** After so long without use, in milliseconds, the broker removes the queue. */
 const QUEUE_EXPIRES_MS = 60 * 60 * 1000;
-
-/** How the reading consumer is named on its channel. */
-const READER_TAG = "fibrpc.reader";
 
 /** A request that is about to be started. */
 export interface Start {
@@ -72,7 +70,7 @@ export interface StartRecordsOptions {
     onSettled: () => void,
   ) => Promise<RequestChannel>;
   /** Takes what is no record, or not: then it stays in the queue. */
-  readonly onRequest: (requestChannel: RequestChannel, message: AMQPMessage) => boolean;
+  readonly onRequest: (requests: RequestChannel, message: Delivery) => boolean;
   /** Aborts when nothing is recorded any more. */
   readonly signal: AbortSignal;
 }
@@ -181,7 +179,7 @@ export class StartRecords {
 /** One look at the queue, and the records that are made with it, on a channel of their own. */
 class Reading {
   readonly #options: StartRecordsOptions;
-  readonly #requestChannel: RequestChannel;
+  readonly #requests: RequestChannel;
   readonly #stray: Set<string>;
   /** The keys of records that other servers left, by their ids. */
   readonly #left = new Map<string, string>();
@@ -194,11 +192,11 @@ class Reading {
 
   private constructor(
     options: StartRecordsOptions,
-    requestChannel: RequestChannel,
+    requests: RequestChannel,
     stray: Set<string>,
   ) {
     this.#options = options;
-    this.#requestChannel = requestChannel;
+    this.#requests = requests;
     this.#stray = stray;
   }
 
@@ -207,11 +205,11 @@ class Reading {
     connection: Connection,
     stray: Set<string>,
   ): Promise<Reading> {
-    const requestChannel = await options.openRequestChannel(
+    const requests = await options.openRequestChannel(
       connection,
       () => reading.#closeIfUnused(),
     );
-    const reading = new Reading(options, requestChannel, stray);
+    const reading = new Reading(options, requests, stray);
     return reading;
   }
 
@@ -222,7 +220,7 @@ class Reading {
   ): Promise<(StartRecord | undefined)[]> {
     const keys = await Promise.all(starts.map(({ key }) => digest(key)));
     if (takesOver) this.#takenOver = keys;
-    await this.#requestChannel.channel.basicQos(READ_LIMIT);
+    await this.#requests.channel.qos(READ_LIMIT);
     // Before anything is published to it: it may not be readable at all.
     await this.#read();
     this.#ids = starts.map(() => crypto.randomUUID());
@@ -250,11 +248,11 @@ class Reading {
       lostStarts += 1;
       if (this.#held.has(other)) ids.push(other);
     }
-    const { connection } = this.#requestChannel;
+    const { connection } = this.#requests;
     return {
       lostStarts,
       end: (isLostWithServer) => {
-        if (!this.#requestChannel.isLost && !connection.closed) {
+        if (!this.#requests.isLost && !connection.closed) {
           for (const held of ids) this.#end(held);
         } else if (!isLostWithServer) this.#stray.add(id);
       },
@@ -263,67 +261,62 @@ class Reading {
 
   /** Reads all that is in the queue, and gives back what is of no concern here. */
   async #read(): Promise<void> {
-    const { channel } = this.#requestChannel;
-    const messages: AMQPMessage[] = [];
-    await channel.basicConsume(
+    const messages: Delivery[] = [];
+    const consumer = await this.#requests.channel.consume(
       this.#options.queue,
-      { noAck: false, tag: READER_TAG },
+      { noAck: false },
       (message) => void messages.push(message),
     );
-    await channel.basicCancel(READER_TAG);
+    await consumer.cancel();
     for (const message of messages) this.#sort(message);
   }
 
-  #sort(message: AMQPMessage): void {
+  #sort(message: Delivery): void {
+    const { channel } = this.#requests;
     const { deliveryTag, properties: { contentType, correlationId: id = "" } } = message;
     if (contentType !== CONTENT_TYPE_START) {
-      if (!this.#options.onRequest(this.#requestChannel, message)) this.#giveBack(deliveryTag);
+      if (!this.#options.onRequest(this.#requests, message)) channel.reject(deliveryTag, true);
     } else if (this.#ids.includes(id)) {
       this.#held.set(id, deliveryTag);
     } else if (this.#stray.delete(id)) {
-      this.#ack(deliveryTag);
+      channel.ack(deliveryTag);
     } else {
-      const key = message.bodyString() ?? "";
+      const key = new TextDecoder().decode(message.body ?? undefined);
       this.#left.set(id, key);
       if (this.#takenOver.includes(key)) this.#held.set(id, deliveryTag);
-      else this.#giveBack(deliveryTag);
+      else channel.reject(deliveryTag, true);
     }
   }
 
   #publish(id: string, key: string, lifeMs: number): void {
-    const { connection, channel } = this.#requestChannel;
-    connection.publish(channel, this.#options.queue, key, {
-      contentType: CONTENT_TYPE_START,
-      correlationId: id,
-      expiration: String(Math.ceil(lifeMs)),
-      deliveryMode: TRANSIENT,
-    }).catch(() => {}); // Then it does not come back.
+    try {
+      this.#requests.channel.publish(this.#options.queue, key, {
+        contentType: CONTENT_TYPE_START,
+        correlationId: id,
+        expiration: String(Math.ceil(lifeMs)),
+        deliveryMode: TRANSIENT,
+      });
+    } catch {
+      // Then it does not come back.
+    }
   }
 
   #end(id: string): void {
     const deliveryTag = this.#held.get(id);
     if (deliveryTag === undefined) return;
-    this.#ack(deliveryTag);
+    this.#requests.channel.ack(deliveryTag);
     this.#held.delete(id);
     this.#closeIfUnused();
   }
 
-  #ack(deliveryTag: number): void {
-    this.#requestChannel.channel.basicAck(deliveryTag).catch(() => {}); // Its channel is gone: it is back.
-  }
-
-  #giveBack(deliveryTag: number): void {
-    this.#requestChannel.channel.basicReject(deliveryTag, true).catch(() => {}); // It is back already.
-  }
-
   /** The broker takes back what is held. */
   abandon(): void {
-    this.#requestChannel.close();
+    this.#requests.close();
   }
 
   #closeIfUnused(): void {
-    if (this.#isDone && this.#held.size === 0 && this.#requestChannel.open.size === 0) {
-      this.#requestChannel.close();
+    if (this.#isDone && this.#held.size === 0 && this.#requests.open.size === 0) {
+      this.#requests.close();
     }
   }
 }

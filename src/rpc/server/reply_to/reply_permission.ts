@@ -52,15 +52,16 @@ export async function ensureReplyPermission(
 /** @returns The address that the message came back with. */
 async function publishNowhere(connection: Connection): Promise<string | undefined> {
   let channel = await connection.openChannel();
-  const consuming = channel.basicConsume(DIRECT_REPLY_TO, { noAck: true }, () => {});
+  const consuming = channel.consume(DIRECT_REPLY_TO, { noAck: true }, () => {});
   const isDirect = await consuming.then(() => true, () => false);
   if (!isDirect) channel = await connection.openChannel(); // The refusal closed it.
   let address: string | undefined;
-  channel.onReturn = ({ properties }) => address = properties.replyTo;
+  channel.onReturn(({ properties }) => address = properties.replyTo);
   // Without the permission it costs the channel, as a reply would.
-  channel.basicPublish("", "", "", isDirect ? { replyTo: DIRECT_REPLY_TO } : {}, true)
-    .catch(() => {});
-  const answer = channel.basicQos(1);
+  if (connection.blocked === undefined) {
+    channel.publish("", "", isDirect ? { replyTo: DIRECT_REPLY_TO } : {}, true);
+  }
+  const answer = channel.qos(1);
   answer.catch(() => {}); // After the race.
   await Promise.race([answer, connection.whenBlocked]);
   return address;

@@ -1,0 +1,197 @@
+/**
+ * A channel of a connection: all that the rest of fibrpc sees of AMQP's methods,
+ * without the AMQP library's own classes.
+ *
+ * @module
+ */
+import type { AMQPChannel } from "@cloudamqp/amqp-client";
+import { AckBatcher, type FrameWriter } from "./ack_batcher.ts";
+import { withoutClient } from "./failure.ts";
+import type { Delivery, MessageProperties } from "./message.ts";
+
+/** What the broker delivers the messages of a queue to. */
+export interface Consumer {
+  /** Whether the broker may deliver to it. */
+  readonly isActive: boolean;
+  /** Settles with the reason when the broker delivers to it no more. */
+  readonly ended: Promise<Error>;
+  /** Asks the broker to deliver no more. */
+  cancel(): Promise<void>;
+}
+
+/** How a consumer is asked for. */
+export interface ConsumeOptions {
+  /** Whether a message counts as settled when it is delivered. */
+  readonly noAck: boolean;
+  /** The consumer's name on its channel. Default: the broker chooses one. */
+  readonly tag?: string;
+}
+
+/** How a queue is declared. */
+export interface DeclareOptions {
+  /** Only looks. */
+  readonly passive?: boolean;
+  readonly durable?: boolean;
+  readonly autoDelete?: boolean;
+  readonly exclusive?: boolean;
+}
+
+/** A queue that was declared. */
+export interface DeclaredQueue {
+  readonly name: string;
+  readonly messageCount: number;
+  readonly consumerCount: number;
+}
+
+/** What a channel needs of its connection. */
+export interface ChannelOwner extends FrameWriter {
+  /** Writes what this turn has gathered so far. */
+  flush(): void;
+  /** Adds a message to the turn's frames. */
+  publish(
+    channelId: number,
+    routingKey: string,
+    body: string | Uint8Array,
+    properties: MessageProperties,
+    mandatory: boolean,
+  ): void;
+  /** Resolves when the next frame of a channel is among the turn's frames. */
+  nextFrame(channelId: number): Promise<void>;
+}
+
+/** See the module. What its methods throw says what the broker answered. */
+export class Channel {
+  readonly #channel: AMQPChannel;
+  readonly #owner: ChannelOwner;
+  readonly #endListeners = new Set<(reason: Error) => void>();
+  #acks: AckBatcher | undefined;
+  #endReason: Error | undefined;
+
+  /** @param channel The library's. @param owner The connection. */
+  constructor(channel: AMQPChannel, owner: ChannelOwner) {
+    this.#channel = channel;
+    this.#owner = owner;
+    channel.onerror = (reason) => this.end(new Error(reason));
+  }
+
+  /** Whether nothing can be sent on it any more. */
+  get isClosed(): boolean {
+    return this.#channel.closed;
+  }
+
+  /** Calls `listener` once, with the reason: when this channel ends, or now if it has. */
+  onEnd(listener: (reason: Error) => void): void {
+    if (this.#endReason === undefined) this.#endListeners.add(listener);
+    else listener(this.#endReason);
+  }
+
+  /** Calls `listener` with each message that no queue took. */
+  onReturn(listener: (message: Delivery) => void): void {
+    this.#channel.onReturn = listener;
+  }
+
+  /** How many messages may be delivered and not settled at a time. */
+  async qos(prefetchCount: number): Promise<void> {
+    await this.#answer(this.#channel.basicQos(prefetchCount));
+  }
+
+  /** Declares a queue; without a name the broker chooses one. */
+  async declareQueue(
+    name: string,
+    options: DeclareOptions,
+    args: Record<string, unknown> = {},
+  ): Promise<DeclaredQueue> {
+    return await this.#answer(this.#channel.queueDeclare(name, options, args));
+  }
+
+  /** Consumes a queue. The broker may deliver before it confirms. */
+  async consume(
+    queue: string,
+    options: ConsumeOptions,
+    onDelivery: (message: Delivery) => void,
+  ): Promise<Consumer> {
+    const channel = this.#channel;
+    const consumer = await this.#answer(channel.basicConsume(queue, options, onDelivery));
+    const ended = new Promise<Error>((resolve) => {
+      // The consumer alone isn't told of an end right behind its confirmation.
+      this.onEnd(resolve);
+      consumer.wait().then(
+        () => resolve(new Error("the consumer was cancelled")),
+        (reason) => resolve(withoutClient(reason) as Error),
+      );
+    });
+    return {
+      ended,
+      get isActive() {
+        return channel.consumers.has(consumer.tag);
+      },
+      async cancel() {
+        if (!channel.closed) await channel.basicCancel(consumer.tag).catch(() => {}); // It has ended.
+      },
+    };
+  }
+
+  /**
+   * Resolves when what was just asked of the channel is among the turn's
+   * frames: the library sends it some promises later. What is published then
+   * comes after it.
+   */
+  async requested(): Promise<void> {
+    if (!this.isClosed) await this.#owner.nextFrame(this.#channel.id);
+  }
+
+  /**
+   * Publishes to the default exchange.
+   *
+   * @throws {Error} If the broker takes no messages, the channel is closed, or
+   * the message can't be encoded.
+   */
+  publish(
+    routingKey: string,
+    body: string | Uint8Array,
+    properties: MessageProperties,
+    mandatory = false,
+  ): void {
+    if (this.isClosed) throw new Error("the channel is closed");
+    this.#owner.publish(this.#channel.id, routingKey, body, properties, mandatory);
+  }
+
+  /** Acknowledges a delivery, in the turn's last frame. One that is lost with its channel is delivered again. */
+  ack(deliveryTag: number): void {
+    this.#batcher.ack(deliveryTag);
+  }
+
+  /** Rejects a delivery; `requeue` gives it back to the queue. */
+  reject(deliveryTag: number, requeue: boolean): void {
+    this.#batcher.reject(deliveryTag, requeue);
+  }
+
+  get #batcher(): AckBatcher {
+    return this.#acks ??= new AckBatcher(this.#owner, this.#channel);
+  }
+
+  /** Closes it, when what was acknowledged has left. What is not settled is delivered again. */
+  close(): void {
+    if (this.isClosed) return;
+    if (this.#acks !== undefined) this.#owner.flush();
+    this.#channel.close().catch(() => {}); // Its connection is gone.
+    this.end(new Error("the channel was closed"));
+  }
+
+  /** @ignore It has ended, with its connection or before. */
+  end(reason: Error): void {
+    if (this.#endReason !== undefined) return;
+    this.#endReason = reason;
+    this.#acks?.stop();
+    for (const listener of this.#endListeners) listener(reason);
+    this.#endListeners.clear();
+  }
+
+  async #answer<Result>(asked: Promise<Result>): Promise<Result> {
+    try {
+      return await asked;
+    } catch (error) {
+      throw withoutClient(error);
+    }
+  }
+}
