@@ -120,13 +120,14 @@ export class Channel {
         (reason) => resolve(withoutClient(reason) as Error),
       );
     });
+    const isActive = () => this.#endReason === undefined && channel.consumers.has(consumer.tag);
     return {
       ended,
       get isActive() {
-        return channel.consumers.has(consumer.tag);
+        return isActive();
       },
       async cancel() {
-        if (!channel.closed) await channel.basicCancel(consumer.tag).catch(() => {}); // It has ended.
+        if (isActive()) await channel.basicCancel(consumer.tag).catch(() => {}); // It has ended.
       },
     };
   }

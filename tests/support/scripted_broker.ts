@@ -78,6 +78,7 @@ const METHODS: Record<string, MethodId> = {
   "basic.get": [60, 70],
   "basic.get-empty": [60, 72],
   "basic.ack": [60, 80],
+  "basic.reject": [60, 90],
   "basic.nack": [60, 120],
   "confirm.select": [85, 10],
   "confirm.select-ok": [85, 11],
