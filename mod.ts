@@ -34,12 +34,8 @@ export type {
 export type { RpcClientCodec, RpcCodec, RpcServerCodec } from "./src/rpc/codec.ts";
 export type { ConnectOptions } from "./src/rpc/connect_options.ts";
 export { RpcServer } from "./src/rpc/server/server.ts";
-export type {
-  HandlerContext,
-  RpcHandler,
-  RpcServerOptions,
-  RpcServerStats,
-} from "./src/rpc/server/options.ts";
+export type { HandlerContext, RpcHandler, RpcServerOptions } from "./src/rpc/server/options.ts";
+export type { RpcServerStats } from "./src/rpc/server/observer.ts";
 export type { ConnectionState, ConnectionStateChange } from "./src/amqp/supervisor.ts";
 export type { Credentials } from "./src/amqp/credentials.ts";
 export type { QueueType } from "./src/amqp/queue.ts";

@@ -15,7 +15,8 @@ import { LogLimit } from "./log_limit.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
-import type { ResolvedServerOptions, RpcHandler, RpcServerStats } from "./options.ts";
+import type { RequestOutcome, ServerCounters } from "./observer.ts";
+import type { ResolvedServerOptions, RpcHandler } from "./options.ts";
 import { stackOf } from "../../text.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
@@ -25,18 +26,6 @@ const INTERNAL_MESSAGE = "the server failed; its log says why";
 
 /** See the module. */
 export class Dispatcher<Request, Response> {
-  /** What was done so far. */
-  readonly stats: RpcServerStats = {
-    requests: 0,
-    responses: 0,
-    errors: 0,
-    expired: 0,
-    abandoned: 0,
-    rejected: 0,
-    givenUp: 0,
-    duplicates: 0,
-    unroutable: 0,
-  };
   readonly #codec: RpcServerCodec<Request, Response>;
   readonly #handler: RpcHandler<Request, Response>;
   readonly #options: ResolvedServerOptions;
@@ -44,6 +33,7 @@ export class Dispatcher<Request, Response> {
   readonly #ownQueues: readonly string[];
   /** The requests that handlers are at work on, by their keys. */
   readonly #inFlight = new Map<string, ReceivedRequest>();
+  readonly #counters: ServerCounters;
   readonly #limit: MessageSizeLimit;
   readonly #checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
   readonly #rejectionLog = new LogLimit();
@@ -55,17 +45,20 @@ export class Dispatcher<Request, Response> {
    * @param codec What the bodies mean.
    * @param handler Computes the responses.
    * @param options The server's.
+   * @param counters What the log says how often it happened.
    * @param checkReplyTo Whether a reply there would cost the connection.
    */
   constructor(
     codec: RpcServerCodec<Request, Response>,
     handler: RpcHandler<Request, Response>,
     options: ResolvedServerOptions,
+    counters: ServerCounters,
     checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>,
   ) {
     this.#codec = codec;
     this.#handler = handler;
     this.#options = options;
+    this.#counters = counters;
     this.#limit = new MessageSizeLimit(options.maxMessageBytes);
     this.#checkReplyTo = checkReplyTo;
     this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
@@ -96,8 +89,7 @@ export class Dispatcher<Request, Response> {
   #isAdmitted(request: ReceivedRequest, refusal: Refusal): boolean {
     if (request.channel.isLost) return false;
     if (refusal === undefined) return true;
-    this.stats.rejected += 1;
-    request.channel.reject(request);
+    request.channel.reject(request, "rejected");
     this.#logRejection(refusal);
     return false;
   }
@@ -149,17 +141,16 @@ export class Dispatcher<Request, Response> {
 
   /** A caller sent its call again: one reply is enough, within the time of either. */
   async #serveWith(first: ReceivedRequest, again: ReceivedRequest): Promise<void> {
-    this.stats.duplicates += 1;
     first.extend(again.deadline);
     await first.settled;
     if (first.channel.isLost) await this.serve(again);
-    else again.channel.drop(again);
+    else again.channel.ack(again, "duplicate");
   }
 
   /** Answers a request that took its server with it too often. */
   giveUp(request: ReceivedRequest): void {
     const { maxAttempts, queue } = this.#options;
-    this.stats.givenUp += 1;
+    const givenUp = this.#counters.stats.givenUp + 1;
     const level = this.#givenUpLog.passes() ? "error" : "debug";
     logger[level](
       "gave up a request of {queue} that took its server with it {maxAttempts} times " +
@@ -167,17 +158,12 @@ export class Dispatcher<Request, Response> {
       {
         queue,
         maxAttempts,
-        givenUp: this.stats.givenUp,
+        givenUp,
         correlationId: request.message.properties.correlationId,
       },
     );
     const text = `the request was given up: its server died ${maxAttempts} times in a row`;
-    this.#replyError(request, new RpcError("internal", text));
-  }
-
-  #abandon(request: ReceivedRequest): void {
-    this.stats.abandoned += 1;
-    request.channel.reject(request);
+    this.#replyError(request, new RpcError("internal", text), "poisoned");
   }
 
   readonly #isAllowed = (replyTo: string): boolean => {
@@ -191,7 +177,7 @@ export class Dispatcher<Request, Response> {
 
   #logRejection(reason: string): void {
     if (!this.#rejectionLog.passes()) return;
-    const { rejected } = this.stats;
+    const { rejected } = this.#counters.stats;
     logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
       reason,
       rejected,
@@ -200,9 +186,9 @@ export class Dispatcher<Request, Response> {
 
   /** Counts a reply that came back: its queue does not exist. */
   countReturned(replyTo: string): void {
-    this.stats.unroutable += 1;
+    this.#counters.replyReturned();
     if (!this.#returnLog.passes()) return;
-    const { unroutable } = this.stats;
+    const { unroutable } = this.#counters.stats;
     logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {
       replyTo,
       unroutable,
@@ -214,11 +200,8 @@ export class Dispatcher<Request, Response> {
     try {
       const body = this.#codec.encodeResponse(response);
       if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
-      this.stats.responses += 1;
-      request.channel.reply(request, body, {
-        contentType: CONTENT_TYPE_TEXT,
-        deliveryMode: TRANSIENT,
-      });
+      const properties = { contentType: CONTENT_TYPE_TEXT, deliveryMode: TRANSIENT };
+      request.channel.reply(request, { body, properties }, "response");
     } catch (error) {
       this.#replyError(request, error);
     }
@@ -227,7 +210,7 @@ export class Dispatcher<Request, Response> {
   /** Whether nobody waits for a reply; then the request is settled without one. */
   #isUnwanted(request: ReceivedRequest): boolean {
     if (request.channel.isLost) return true; // It is delivered again, here or elsewhere.
-    if (request.isAbandoned) this.#abandon(request);
+    if (request.isAbandoned) request.channel.reject(request, "caller_gone");
     else if (request.expired) this.#expire(request);
     else return false;
     return true;
@@ -235,24 +218,20 @@ export class Dispatcher<Request, Response> {
 
   /** Its time is up. */
   #expire(request: ReceivedRequest): void {
-    this.stats.expired += 1;
-    request.channel.drop(request);
+    request.channel.ack(request, "expired");
   }
 
-  #replyError(request: ReceivedRequest, thrown: unknown): void {
+  #replyError(request: ReceivedRequest, thrown: unknown, outcome?: RequestOutcome): void {
     if (this.#isUnwanted(request)) return;
-    this.stats.errors += 1;
     if (!(thrown instanceof RpcError)) {
       const level = this.#failureLog.passes() ? "error" : "debug";
-      const { errors } = this.stats;
       logger[level]("a handler failed: {error} ({errors} errors so far)", {
         error: stackOf(thrown),
-        errors,
+        errors: this.#counters.stats.errors + 1,
       });
     }
     const { code, message } = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
-    const { body, properties } = this.#encodeError(code, message);
-    request.channel.reply(request, body, properties);
+    request.channel.reply(request, this.#encodeError(code, message), outcome ?? code);
   }
 
   /** What is over the broker's limit would cost the channel: the message is cut. */

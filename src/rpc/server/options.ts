@@ -1,5 +1,5 @@
 /**
- * Settings of a server, what its handler is given, and what it counts.
+ * Settings of a server, and what its handler is given.
  *
  * @module
  */
@@ -107,28 +107,6 @@ export type RpcHandler<Request, Response> = (
   request: Request,
   context: HandlerContext,
 ) => Response | PromiseLike<Response>;
-
-/** What a server has done so far. */
-export interface RpcServerStats {
-  /** Requests that were delivered. */
-  requests: number;
-  /** Requests answered with a response. */
-  responses: number;
-  /** Requests answered with an error. */
-  errors: number;
-  /** Requests whose time was up before they were started, or done: acknowledged, not answered. */
-  expired: number;
-  /** Requests whose caller was seen to be gone: rejected. */
-  abandoned: number;
-  /** Requests that can't be answered: rejected. */
-  rejected: number;
-  /** Requests that killed a server too often: answered with `internal`. */
-  givenUp: number;
-  /** Requests that were under way already: acknowledged, for one reply is enough. */
-  duplicates: number;
-  /** Replies, responses and errors, that came back because their queue does not exist. */
-  unroutable: number;
-}
 
 /** {@linkcode RpcServerOptions}, checked and complete. */
 export type ResolvedServerOptions =

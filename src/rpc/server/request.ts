@@ -5,6 +5,7 @@
  */
 import type { Connection } from "../../amqp/connection.ts";
 import type { Delivery, MessageProperties } from "../../amqp/message.ts";
+import type { RequestOutcome } from "./observer.ts";
 import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
@@ -14,15 +15,21 @@ export interface SettlementChannel {
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   readonly isLost: boolean;
   /** Replies, then acknowledges. */
-  reply(request: ReceivedRequest, body: string | Uint8Array, properties: MessageProperties): void;
+  reply(request: ReceivedRequest, reply: Reply, outcome: RequestOutcome): void;
   /** Acknowledges without a reply. */
-  drop(request: ReceivedRequest): void;
+  ack(request: ReceivedRequest, outcome: RequestOutcome): void;
   /** Rejects without requeue. */
-  reject(request: ReceivedRequest): void;
+  reject(request: ReceivedRequest, outcome: RequestOutcome): void;
   /** Rejects with requeue: another server may take it. */
-  giveBack(request: ReceivedRequest): void;
+  requeue(request: ReceivedRequest): void;
   /** Whether nobody listens at its reply address. */
   isCallerGone(request: ReceivedRequest): Promise<boolean>;
+}
+
+/** A reply, without the correlation id. */
+export interface Reply {
+  readonly body: string | Uint8Array;
+  readonly properties: MessageProperties;
 }
 
 /** What is kept of a delivery. */
@@ -48,7 +55,7 @@ export class ReceivedRequest {
   #aborted: Error | undefined;
   #timeIsUp = false;
   #isAbandoned = false;
-  #isSettled = false;
+  #outcome: RequestOutcome | undefined;
   #settled: PromiseWithResolvers<void> | undefined;
 
   /**
@@ -154,16 +161,21 @@ export class ReceivedRequest {
     clearTimeout(this.#timer);
   }
 
-  /** Resolves when it is answered, dropped, rejected, given back, or out of reach. */
+  /** How it ended, if it has. */
+  get outcome(): RequestOutcome | undefined {
+    return this.#outcome;
+  }
+
+  /** Resolves when it has ended. */
   get settled(): Promise<void> {
     this.#settled ??= Promise.withResolvers();
-    if (this.#isSettled) this.#settled.resolve();
+    if (this.#outcome !== undefined) this.#settled.resolve();
     return this.#settled.promise;
   }
 
-  /** It is settled: see {@linkcode ReceivedRequest.settled}. */
-  settle(): void {
-    this.#isSettled = true;
+  /** It has ended: the one place where a request does. */
+  settle(outcome: RequestOutcome): void {
+    this.#outcome = outcome;
     this.#settled?.resolve();
     clearTimeout(this.#timer);
   }

@@ -7,11 +7,12 @@
 import { getLogger } from "@logtape/logtape";
 import type { Channel } from "../../amqp/channel.ts";
 import type { Connection } from "../../amqp/connection.ts";
-import type { Delivery, MessageProperties } from "../../amqp/message.ts";
+import type { Delivery } from "../../amqp/message.ts";
 import { DIRECT_REPLY_TO } from "../../protocol/names.ts";
 import type { OwnLosses } from "./quarantine/own_losses.ts";
 import type { ReplyProbe } from "./reply_to/reply_probe.ts";
-import { ReceivedRequest, type SettlementChannel } from "./request.ts";
+import type { RequestOutcome, ServerObserver } from "./observer.ts";
+import { ReceivedRequest, type Reply, type SettlementChannel } from "./request.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
@@ -23,6 +24,7 @@ export class RequestChannel implements SettlementChannel {
   readonly channel: Channel;
   /** Delivered, and not settled yet. */
   readonly open: Set<ReceivedRequest> = new Set();
+  readonly #observer: ServerObserver;
   readonly #onSettled: () => void;
   readonly #probe: ReplyProbe;
   readonly #losses: OwnLosses;
@@ -35,6 +37,7 @@ export class RequestChannel implements SettlementChannel {
    * @param channel The channel.
    * @param probe Looks at reply addresses.
    * @param losses Remembers the requests that are lost with the channel.
+   * @param observer Is called with each request and its outcome.
    * @param onSettled Called whenever there is one open request less, or none is left.
    */
   constructor(
@@ -42,12 +45,14 @@ export class RequestChannel implements SettlementChannel {
     channel: Channel,
     probe: ReplyProbe,
     losses: OwnLosses,
+    observer: ServerObserver,
     onSettled: () => void,
   ) {
     this.connection = connection;
     this.channel = channel;
     this.#probe = probe;
     this.#losses = losses;
+    this.#observer = observer;
     this.#onSettled = onSettled;
     connection.blockedListeners.add(this.#releaseHeld);
     channel.onEnd((reason) => this.#lose(reason));
@@ -67,35 +72,49 @@ export class RequestChannel implements SettlementChannel {
   take(message: Delivery): ReceivedRequest {
     const request = new ReceivedRequest(this, message, this.connection.receivedAt);
     this.open.add(request);
+    this.#observer.requestReceived();
     return request;
   }
 
-  /** Replies, then acknowledges, on the same channel in that order. The properties get the correlation id. */
-  reply(request: ReceivedRequest, body: string | Uint8Array, properties: MessageProperties): void {
-    const { correlationId } = request.message.properties;
+  /** Replies, then acknowledges, on the same channel in that order. */
+  reply(request: ReceivedRequest, reply: Reply, outcome: RequestOutcome): void {
+    if (this.isLost) return;
+    if (this.connection.blocked !== undefined) {
+      this.#held.push(() => this.reply(request, reply, outcome));
+      return;
+    }
+    const { replyTo, message: { properties: { correlationId } } } = request;
+    const { body, properties } = reply;
     if (correlationId !== undefined) properties.correlationId = correlationId;
-    this.#publish(request, body, properties);
+    // Brokers differ on what mandatory means for a direct address.
+    const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
+    try {
+      this.channel.publish(replyTo, body, properties, mandatory);
+    } catch (error) {
+      logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) });
+    }
+    this.ack(request, outcome);
   }
 
   /** Acknowledges without a reply. */
-  drop(request: ReceivedRequest): void {
+  ack(request: ReceivedRequest, outcome: RequestOutcome): void {
     if (this.isLost) return;
     this.channel.ack(request.message.deliveryTag);
-    this.#settle(request);
+    this.#settle(request, outcome);
   }
 
   /** Rejects without requeue. */
-  reject(request: ReceivedRequest): void {
+  reject(request: ReceivedRequest, outcome: RequestOutcome): void {
     if (this.isLost) return;
     this.channel.reject(request.message.deliveryTag, false);
-    this.#settle(request);
+    this.#settle(request, outcome);
   }
 
   /** Rejects with requeue: another server may take it. */
-  giveBack(request: ReceivedRequest): void {
+  requeue(request: ReceivedRequest): void {
     if (this.isLost) return;
     this.channel.reject(request.message.deliveryTag, true);
-    this.#settle(request);
+    this.#settle(request, "returned");
   }
 
   /** Whether nobody listens at its reply address. Where that can't be seen, somebody does. */
@@ -114,7 +133,8 @@ export class RequestChannel implements SettlementChannel {
     for (const request of this.open) {
       this.#losses.add(request);
       request.abort(reason);
-      request.settle();
+      request.settle("lost");
+      this.#observer.requestSettled("lost");
     }
     this.open.clear();
     this.#onSettled();
@@ -125,30 +145,10 @@ export class RequestChannel implements SettlementChannel {
     this.channel.close();
   }
 
-  #publish(
-    request: ReceivedRequest,
-    body: string | Uint8Array,
-    properties: MessageProperties,
-  ): void {
-    if (this.isLost) return;
-    if (this.connection.blocked !== undefined) {
-      this.#held.push(() => this.#publish(request, body, properties));
-      return;
-    }
-    const { replyTo } = request;
-    // Brokers differ on what mandatory means for a direct address.
-    const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
-    try {
-      this.channel.publish(replyTo, body, properties, mandatory);
-    } catch (error) {
-      logger.error("can't publish to {replyTo}: {error}", { replyTo, error: String(error) });
-    }
-    this.drop(request);
-  }
-
-  #settle(request: ReceivedRequest): void {
-    request.settle();
+  #settle(request: ReceivedRequest, outcome: RequestOutcome): void {
+    request.settle(outcome);
     this.open.delete(request);
+    this.#observer.requestSettled(outcome);
     this.#onSettled();
   }
 }

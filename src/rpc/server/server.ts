@@ -20,13 +20,13 @@ import { OwnLosses } from "./quarantine/own_losses.ts";
 import { ensureReplyPermission } from "./reply_to/reply_permission.ts";
 import { ReplyGuard } from "./reply_to/reply_guard.ts";
 import { ReplyProbe } from "./reply_to/reply_probe.ts";
+import { type RpcServerStats, ServerCounters } from "./observer.ts";
 import type { ReceivedRequest } from "./request.ts";
 import {
   type ResolvedServerOptions,
   resolveServerOptions,
   type RpcHandler,
   type RpcServerOptions,
-  type RpcServerStats,
 } from "./options.ts";
 import { Quarantine } from "./quarantine/quarantine.ts";
 import { RequestScheduler } from "./scheduler.ts";
@@ -58,6 +58,7 @@ const CONSUMER_TAG = "fibrpc";
 export class RpcServer<Request, Response> implements AsyncDisposable {
   /** Resolves when the server was closed. */
   readonly closed: Promise<void>;
+  readonly #counters = new ServerCounters();
   readonly #dispatcher: Dispatcher<Request, Response>;
   readonly #options: ResolvedServerOptions;
   readonly #work = new RequestScheduler();
@@ -103,7 +104,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
       prefetch: this.#options.prefetch,
     });
     const checkReplyTo = (replyTo: string) => this.#guard.check(replyTo);
-    this.#dispatcher = new Dispatcher(codec, handler, this.#options, checkReplyTo);
+    this.#dispatcher = new Dispatcher(codec, handler, this.#options, this.#counters, checkReplyTo);
     this.#queueType = this.#options.queueType;
     this.closed = this.#closed.promise;
     this.#probe = new ReplyProbe(this.#options);
@@ -125,7 +126,7 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
 
   /** What this server has done so far. */
   get stats(): Readonly<RpcServerStats> {
-    return { ...this.#dispatcher.stats };
+    return { ...this.#counters.stats };
   }
 
   /** How many requests it has taken and not settled. */
@@ -254,16 +255,23 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
     onSettled: () => void,
   ): Promise<RequestChannel> {
     const channel = await connection.openChannel();
-    const requests = new RequestChannel(connection, channel, this.#probe, this.#losses, () => {
-      if (requests.lost === undefined) {
-        onSettled();
-      } else {
-        this.#consumers.delete(requests);
-        this.#requestChannels.delete(requests);
-        this.#dispatcher.learn(requests.lost);
-      }
-      this.#onSettled();
-    });
+    const requests = new RequestChannel(
+      connection,
+      channel,
+      this.#probe,
+      this.#losses,
+      this.#counters,
+      () => {
+        if (requests.lost === undefined) {
+          onSettled();
+        } else {
+          this.#consumers.delete(requests);
+          this.#requestChannels.delete(requests);
+          this.#dispatcher.learn(requests.lost);
+        }
+        this.#onSettled();
+      },
+    );
     channel.onReturn(({ routingKey }) => this.#dispatcher.countReturned(routingKey));
     this.#requestChannels.add(requests);
     return requests;
@@ -276,7 +284,6 @@ export class RpcServer<Request, Response> implements AsyncDisposable {
   }
 
   #onRequest(requests: RequestChannel, message: Delivery): void {
-    this.#dispatcher.stats.requests += 1;
     const request = requests.take(message);
     this.#admit(request, () => this.#begin(request));
   }

@@ -127,13 +127,13 @@ export class Quarantine {
   /** Starts none any more; what was not started goes back to its queue. */
   stop(): void {
     this.#stopping.abort();
-    for (const { request } of this.#waiting) request.channel.giveBack(request);
+    for (const { request } of this.#waiting) request.channel.requeue(request);
   }
 
   #add(suspect: Suspect): void {
     const { request } = suspect;
     if (this.#stopping.signal.aborted) {
-      request.channel.giveBack(request);
+      request.channel.requeue(request);
       return;
     }
     this.#waiting.add(suspect);
