@@ -21,7 +21,12 @@
  *
  * @module
  */
-export { RPC_ERROR_CODES, RpcError, type RpcErrorCode } from "./src/errors.ts";
+export {
+  RPC_ERROR_CODES,
+  RpcError,
+  type RpcErrorCode,
+  type RpcErrorOptions,
+} from "./src/errors.ts";
 export { FibonacciClient } from "./src/services/fibonacci/client.ts";
 export { FibonacciServer, type FibonacciServerOptions } from "./src/services/fibonacci/server.ts";
 export { RpcClient } from "./src/rpc/client/client.ts";

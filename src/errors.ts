@@ -6,19 +6,34 @@
 import { messageOf } from "./text.ts";
 
 /**
- * Every {@linkcode RpcErrorCode}, spelled as on the wire.
+ * Every {@linkcode RpcErrorCode}, spelled as on the wire: gRPC's, which mean the
+ * same here, and `no_server`. A service of one's own may answer with any of them.
  *
- * The names are gRPC's where gRPC has one, and mean the same.
+ * @see https://grpc.io/docs/guides/status-codes/
  */
 export const RPC_ERROR_CODES = [
   /** The request is not what the server accepts. Sending it again won't help. */
   "invalid_argument",
   /** The request is well formed but over a limit on its value, such as a server's `maxN`. */
   "out_of_range",
-  /** The work hit a limit of the server, on time or on the size of the result. */
+  /** What is asked for does not exist. */
+  "not_found",
+  /** What is to be created exists. */
+  "already_exists",
+  /** The state of the system does not allow it, until somebody changes that. */
+  "failed_precondition",
+  /** A conflict with another request: the caller may begin again. */
+  "aborted",
+  /** The server has no such operation. */
+  "unimplemented",
+  /** A limit was reached: of the server, on time or on the size of the result, or of the client. */
   "resource_exhausted",
   /** The server failed. The details stay in its log. */
   "internal",
+  /** The server failed, and does not know how. */
+  "unknown",
+  /** Data was lost, or is damaged beyond repair. */
+  "data_loss",
   /** The broker can't be reached, is blocked, or was lost for too long. */
   "unavailable",
   /** The broker refused the credentials. */
@@ -41,6 +56,16 @@ export function isRpcErrorCode(value: unknown): value is RpcErrorCode {
   return (RPC_ERROR_CODES as readonly unknown[]).includes(value);
 }
 
+/** What an {@linkcode RpcError} may hold besides its code and message. */
+export interface RpcErrorOptions {
+  /** The error behind this one. It is never sent to a peer. */
+  readonly cause?: unknown;
+  /** See {@linkcode RpcError.details}. It is sent to the caller. */
+  readonly details?: unknown;
+  /** See {@linkcode RpcError.remote}. */
+  readonly remote?: boolean;
+}
+
 /**
  * A call, a connection or a handler failed; {@linkcode RpcError.code} says how.
  *
@@ -60,22 +85,31 @@ export function isRpcErrorCode(value: unknown): value is RpcErrorCode {
 export class RpcError extends Error {
   /** What went wrong. */
   readonly code: RpcErrorCode;
+  /**
+   * Whether the server said so. Otherwise the call failed on this side, or at
+   * the broker: a server may answer with any code, `unavailable` included.
+   */
+  readonly remote: boolean;
+  /** What a service adds for its callers: any JSON value. */
+  readonly details: unknown;
 
   /**
-   * Makes an error; to end a request with, throw it.
+   * Creates an error. A handler throws one to choose what its caller gets.
    *
    * @param code What went wrong.
    * @param message What was tried, where, and what to do.
-   * @param options `cause`: the error behind this one. It is never sent to a peer.
+   * @param options See {@linkcode RpcErrorOptions}.
    */
-  constructor(code: RpcErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(code: RpcErrorCode, message: string, options: RpcErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.name = "RpcError";
     this.code = code;
+    this.remote = options.remote ?? false;
+    this.details = options.details;
   }
 
   /**
-   * Gives any thrown value as an `RpcError`: itself if it is one, else one of
+   * Converts any thrown value to an `RpcError`: itself if it is one, else one of
    * `code` with the value as its cause.
    *
    * @param thrown What was caught.

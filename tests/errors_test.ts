@@ -1,18 +1,25 @@
 import { assertEquals } from "@std/assert";
 import { isRpcErrorCode, RPC_ERROR_CODES, RpcError } from "../src/errors.ts";
 
-Deno.test("RPC_ERROR_CODES: every code of the contract, and no other", () => {
+Deno.test("RPC_ERROR_CODES: every code of gRPC's but its OK, and one of our own", () => {
   assertEquals([...RPC_ERROR_CODES].sort(), [
+    "aborted",
+    "already_exists",
     "cancelled",
+    "data_loss",
     "deadline_exceeded",
+    "failed_precondition",
     "internal",
     "invalid_argument",
     "no_server",
+    "not_found",
     "out_of_range",
     "permission_denied",
     "resource_exhausted",
     "unauthenticated",
     "unavailable",
+    "unimplemented",
+    "unknown",
   ]);
 });
 
@@ -26,6 +33,13 @@ Deno.test("isRpcErrorCode: only the codes", () => {
 Deno.test("RpcError.from: keeps an RpcError", () => {
   const error = new RpcError("no_server", "nobody there");
   assertEquals(RpcError.from(error, "internal") === error, true);
+});
+
+Deno.test("RpcError: holds what it was given, and is this side's unless it says otherwise", () => {
+  const local = new RpcError("unavailable", "away");
+  assertEquals([local.remote, local.details, "cause" in local], [false, undefined, false]);
+  const remote = new RpcError("not_found", "no", { remote: true, details: { id: 7 }, cause: 1 });
+  assertEquals([remote.remote, remote.details, remote.cause], [true, { id: 7 }, 1]);
 });
 
 Deno.test("RpcError.from: makes anything else one, with its cause", () => {

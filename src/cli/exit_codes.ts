@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RpcErrorCode } from "../errors.ts";
+import type { RpcError, RpcErrorCode } from "../errors.ts";
 import type { EndSignal } from "./environment.ts";
 
 /** Everything went well. */
@@ -15,19 +15,22 @@ export const EXIT_FAILURE = 1;
 /** The command line can't be understood. */
 export const EXIT_USAGE = 2;
 
-/** What `fibrpc call` exits with after a call that ended so. */
-export const EXIT_BY_ERROR: Readonly<Record<RpcErrorCode, number>> = {
-  invalid_argument: EXIT_FAILURE,
-  out_of_range: EXIT_FAILURE,
-  resource_exhausted: EXIT_FAILURE,
-  internal: EXIT_FAILURE,
-  unavailable: 3,
-  unauthenticated: 3,
-  permission_denied: 3,
+/** The broker can't be reached, refuses access, or was lost. */
+export const EXIT_UNAVAILABLE = 3;
+
+/** What became of the broker, or of the way to it, by the code that says so. */
+const BY_CODE: Readonly<Partial<Record<RpcErrorCode, number>>> = {
+  unavailable: EXIT_UNAVAILABLE,
+  unauthenticated: EXIT_UNAVAILABLE,
+  permission_denied: EXIT_UNAVAILABLE,
   deadline_exceeded: 4,
   no_server: 5,
-  cancelled: EXIT_FAILURE, // By the server: a caller that gives up was told to by a signal.
 };
+
+/** The exit code of a command that failed so. What a server answers is a failure, whatever its code. */
+export function exitCodeOf({ code, remote }: Pick<RpcError, "code" | "remote">): number {
+  return remote ? EXIT_FAILURE : BY_CODE[code] ?? EXIT_FAILURE;
+}
 
 /** 128 and the signal's number, as a shell reports it. */
 export const EXIT_BY_SIGNAL: Readonly<Record<EndSignal, number>> = {

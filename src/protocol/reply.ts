@@ -28,10 +28,13 @@ export interface ErrorReply {
   };
 }
 
-/** Encodes what the caller may see of an error: its code and message, never its cause. */
+/**
+ * Encodes what the caller may see of an error: its code, message and details,
+ * never its cause. Details that are not JSON are left out.
+ */
 export function encodeError(error: RpcError): ErrorReply {
   return {
-    body: JSON.stringify({ code: error.code, message: error.message }),
+    body: encodeBody(error),
     properties: {
       contentType: CONTENT_TYPE_JSON,
       type: ERROR_TYPE,
@@ -39,6 +42,14 @@ export function encodeError(error: RpcError): ErrorReply {
       deliveryMode: TRANSIENT,
     },
   };
+}
+
+function encodeBody({ code, message, details }: RpcError): string {
+  try {
+    return JSON.stringify({ code, message, details });
+  } catch {
+    return JSON.stringify({ code, message });
+  }
 }
 
 /** Whether a reply says that it is an error, by its `type` or its header. */
@@ -58,7 +69,8 @@ export function decodeError(
   const body = parseJsonObject(text);
   const code = properties.headers?.[ERROR_CODE_HEADER] ?? body?.code;
   const message = typeof body?.message === "string" ? body.message : quote(text);
-  if (isRpcErrorCode(code)) return new RpcError(code, message);
+  const options = { remote: true, details: body?.details };
+  if (isRpcErrorCode(code)) return new RpcError(code, message, options);
   const unknown = typeof code === "string" ? quote(code) : "no code";
-  return new RpcError("internal", `the server failed with ${unknown}: ${message}`);
+  return new RpcError("internal", `the server failed with ${unknown}: ${message}`, options);
 }

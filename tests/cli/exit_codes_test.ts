@@ -1,6 +1,7 @@
 /** Every exit code of `fibrpc call`, reached with the real program. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { AMQPProperties } from "@cloudamqp/amqp-client";
+import { RPC_ERROR_CODES } from "../../src/errors.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { freePorts } from "../support/ports.ts";
 import { fibrpcCommand } from "../support/fibrpc_command.ts";
@@ -34,15 +35,7 @@ Deno.test("exit code 0: a result, and nothing else on either stream", async () =
   assertEquals({ code, stdout, stderr }, { code: 0, stdout: "832040\n", stderr: "" });
 });
 
-for (
-  const refusal of [
-    "invalid_argument",
-    "out_of_range",
-    "resource_exhausted",
-    "internal",
-    "cancelled",
-  ]
-) {
+for (const refusal of RPC_ERROR_CODES) {
   Deno.test(`exit code 1: ${refusal} from a server`, async () => {
     const { code, stdout, stderr } = await errorReply(refusal);
     assertEquals({ code, stdout }, { code: 1, stdout: "" });

@@ -27,6 +27,20 @@ Deno.test("encodeError: is the form that the contract fixes", () => {
   });
 });
 
+Deno.test("encodeError, decodeError: give back details that are JSON, and do without others", () => {
+  const again = (details: unknown) => {
+    const { body, properties } = encodeError(new RpcError("aborted", "no", { details }));
+    return decodeError(body, properties);
+  };
+  for (const details of [{ id: [1, "x"] }, 0, "text", null, false, undefined]) {
+    assertEquals(again(details).details, details);
+  }
+  for (const details of [1n, () => 1]) {
+    const { code, message, details: found, remote } = again(details);
+    assertEquals([code, message, found, remote], ["aborted", "no", undefined, true]);
+  }
+});
+
 Deno.test("isErrorReply: by type or by header", () => {
   assertEquals(isErrorReply({}), false);
   assertEquals(isErrorReply({ type: "reply", headers: { other: 1 } }), false);

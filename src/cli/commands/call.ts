@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { RpcError, type RpcErrorCode } from "../../errors.ts";
+import { RpcError } from "../../errors.ts";
 import { checkArgument } from "../../services/fibonacci/argument.ts";
 import { FibonacciClient } from "../../services/fibonacci/client.ts";
 import type { RpcClientOptions } from "../../rpc/client/options.ts";
 import type { EndSignal, Environment } from "../environment.ts";
-import { EXIT_BY_ERROR, EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "../exit_codes.ts";
+import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, exitCodeOf } from "../exit_codes.ts";
 import { inOrder } from "../io/in_order.ts";
 import { readLines } from "../io/lines.ts";
 import { report } from "../report.ts";
@@ -63,7 +63,7 @@ export async function call(
     const outcome = await callOne(client, number, refusal);
     const { error, refusedHere } = outcome;
     if (refusedHere) return outcome;
-    if (error === undefined || !isFinal(error.code, client.state, isAnswered)) {
+    if (error === undefined || !isFinal(error, client.state, isAnswered)) {
       isAnswered = true;
       return outcome;
     }
@@ -83,7 +83,7 @@ export async function call(
     emit(outcome) {
       if (giveUp.signal.aborted) return; // The rest is cut off, not failed.
       writer.write(outcome);
-      if (exitCode === EXIT_OK) exitCode = exitCodeOf(outcome);
+      if (exitCode === EXIT_OK) exitCode = exitCodeAfter(outcome);
     },
   });
   await Promise.all([client.close(), writer.end()]);
@@ -167,10 +167,11 @@ async function callOne(
  * be reached or has no server.
  */
 function isFinal(
-  code: RpcErrorCode,
+  { code, remote }: RpcError,
   state: FibonacciClient["state"],
   isAnswered: boolean,
 ): boolean {
+  if (remote) return false;
   if (code === "no_server") return !isAnswered;
   if (state === "connected" || state === "blocked") return false;
   return code === "unauthenticated" || code === "permission_denied" ||
@@ -179,11 +180,11 @@ function isFinal(
 
 /** Says what to do where that is something about this program. */
 function withHint(error: RpcError): RpcError {
-  if (error.code !== "no_server") return error;
+  if (error.code !== "no_server" || error.remote) return error;
   return new RpcError(error.code, `${error.message} (start a server with "fibrpc serve")`);
 }
 
-function exitCodeOf({ error, refusedHere }: CallOutcome): number {
+function exitCodeAfter({ error, refusedHere }: CallOutcome): number {
   if (error === undefined) return EXIT_OK;
-  return refusedHere ? EXIT_USAGE : EXIT_BY_ERROR[error.code];
+  return refusedHere ? EXIT_USAGE : exitCodeOf(error);
 }

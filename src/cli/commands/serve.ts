@@ -8,7 +8,7 @@ import { RpcError } from "../../errors.ts";
 import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
 import { DEFAULT_QUEUE } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
-import { EXIT_BY_ERROR, EXIT_FAILURE, EXIT_OK } from "../exit_codes.ts";
+import { EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exitCodeOf } from "../exit_codes.ts";
 import { onEndSignal } from "../signals.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
@@ -42,7 +42,7 @@ export async function serve(
           broker,
           reason,
         });
-        server.close().then(() => ended.resolve(EXIT_BY_ERROR.unavailable));
+        server.close().then(() => ended.resolve(EXIT_UNAVAILABLE));
       }
     },
   });
@@ -63,7 +63,7 @@ export async function serve(
     // Closed before it ever connected: `ended` says why.
     if (error.code !== "cancelled") {
       logger.error("{message} ({code})", { message: error.message, code: error.code });
-      return EXIT_BY_ERROR[error.code];
+      return exitCodeOf(error);
     }
   }
   const exitCode = await ended.promise;

@@ -134,9 +134,9 @@ export class ResultWriter {
   #report({ line }: CallOutcome, error: RpcError): void {
     if (this.#quiet || this.#reported.has(error)) return;
     this.#reported.add(error);
-    const { code, message } = error;
-    if (code === "no_server" && ++this.#noServer > 1) return;
-    const where = line === undefined || OF_EVERY_NUMBER.has(code)
+    const { code, message, remote } = error;
+    if (code === "no_server" && !remote && ++this.#noServer > 1) return;
+    const where = line === undefined || !remote && OF_EVERY_NUMBER.has(code)
       ? ""
       : `line ${line} of standard input: `;
     report(this.#environment, `${code}: ${where}${message}`);

@@ -385,8 +385,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#stats.responses += 1;
       call.options.resolve(response);
     } catch (thrown) {
-      const { code, message, cause } = RpcError.from(thrown);
-      this.#fail(call, new RpcError(code, `${this.#label(call)} failed: ${message}`, { cause }));
+      const { code, message, cause, details } = RpcError.from(thrown);
+      const text = `${this.#label(call)} failed: ${message}`;
+      this.#fail(call, new RpcError(code, text, { cause, details, remote: true }));
     }
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
-import { RpcError, type RpcErrorCode } from "../../errors.ts";
+import { RpcError } from "../../errors.ts";
 import { CONTENT_TYPE_TEXT, SUSPECTS_SUFFIX, TRANSIENT } from "../../protocol/names.ts";
 import { encodeError, type ErrorReply } from "../../protocol/reply.ts";
 import type { RpcServerCodec } from "../codec.ts";
@@ -230,14 +230,17 @@ export class Dispatcher<Request, Response> {
         errors: this.#counters.stats.errors + 1,
       });
     }
-    const { code, message } = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
-    request.channel.reply(request, this.#encodeError(code, message), outcome ?? code);
+    const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
+    request.channel.reply(request, this.#encodeError(error), outcome ?? error.code);
   }
 
-  /** What is over the broker's limit would cost the channel: the message is cut. */
-  #encodeError(code: RpcErrorCode, message: string): ErrorReply {
-    let reply = encodeError(new RpcError(code, message));
+  /** What is over the broker's limit would cost the channel: details go, then the message is cut. */
+  #encodeError(error: RpcError): ErrorReply {
+    const { code, message } = error;
+    let reply = encodeError(error);
     for (let { length } = message; length > 0 && !this.#limit.allows(reply.body);) {
+      reply = encodeError(new RpcError(code, message.slice(0, length)));
+      if (this.#limit.allows(reply.body)) break;
       length = Math.floor(length / 2);
       reply = encodeError(new RpcError(code, `${message.slice(0, length)}...`));
     }
