@@ -9,5 +9,10 @@ Deno.test("mod: exports what it is meant to", () => {
     "RpcClient",
     "RpcError",
     "RpcServer",
+    "bytes",
+    "createHandlerContext",
+    "fibonacci",
+    "json",
+    "text",
   ]);
 });

@@ -9,11 +9,12 @@ const readme = await Deno.readTextFile(new URL("README.md", root));
 
 /** The README's TypeScript, on the tests' broker and on queues of their own. */
 const blocks = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => {
-  const queue = JSON.stringify(uniqueQueue("readme"));
   const url = `url: ${JSON.stringify(broker.url)}`;
+  const all = uniqueQueue("readme");
+  const own = (name: string) => `queue: ${JSON.stringify(`${all}-${name}`)}`;
   return code!.includes("queue:")
-    ? code!.replace(/queue: "\w+"/, `queue: ${queue}`).replaceAll(/url: "[^"]+"/g, url)
-    : code!.replaceAll(/url: "[^"]+"/g, `${url}, queue: ${queue}`);
+    ? code!.replaceAll(/queue: "(\w+)"/g, (_, name) => own(name)).replaceAll(/url: "[^"]+"/g, url)
+    : code!.replaceAll(/url: "[^"]+"/g, `${url}, ${own("default")}`);
 });
 
 for (const [index, code] of blocks.entries()) {

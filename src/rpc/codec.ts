@@ -1,34 +1,92 @@
 /**
- * What turns values into message bodies and back: the one thing that the two
- * ends need to know of a service. Each takes the half it uses.
+ * Codecs: how the values of a service become message bodies, and back.
  *
  * @module
  */
+import type { MessageProperties } from "../amqp/message.ts";
+import { RpcError } from "../errors.ts";
+import type { StandardSchema } from "./standard_schema.ts";
 
-/** The caller's half of an {@linkcode RpcCodec}. */
-export interface RpcClientCodec<Request, Response> {
+/** Makes bodies of values. */
+export interface Encoder<Value> {
+  /** The content type of the bodies, such as `application/json`. */
+  readonly contentType: string;
   /**
-   * The body of a request. Bytes are kept until the call ends, for it may be
-   * sent again: nothing may write to them meanwhile.
+   * The body of a value. A client keeps the bytes of a request until the call
+   * ends, for it may be sent again: nothing may write to them meanwhile.
    */
-  encodeRequest(request: Request): string | Uint8Array;
-  /** The response in a body; it throws an `RpcError` for a body that holds none, or an error. */
-  decodeResponse(body: Uint8Array): Response;
-  /** A request in a message's words, such as `fib(30)`: when it is made, or first when something is to be said of it. */
-  describe(request: Request): string;
+  encode(value: Value): string | Uint8Array;
 }
 
-/** The server's half of an {@linkcode RpcCodec}. */
-export interface RpcServerCodec<Request, Response> {
+/** Makes values of bodies. */
+export interface Decoder<Value> {
   /**
-   * The request in a body. For a body that holds none it throws an `RpcError`
-   * (`invalid_argument`, `out_of_range`), which is sent to the caller.
+   * The value in a body. What it throws for a request is sent to the caller: an
+   * {@linkcode RpcError} as it is, anything else as `invalid_argument`.
+   *
+   * @param properties The message's: its content type, its headers.
    */
-  decodeRequest(body: Uint8Array): Request;
-  /** The body of a response. */
-  encodeResponse(response: Response): string | Uint8Array;
+  decode(body: Uint8Array, properties: MessageProperties): Value;
 }
 
-/** Encodes and decodes the requests and responses of one service. */
-export interface RpcCodec<Request, Response>
-  extends RpcClientCodec<Request, Response>, RpcServerCodec<Request, Response> {}
+/** Both directions. */
+export interface Codec<Value> extends Encoder<Value>, Decoder<Value> {}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text in UTF-8. A body that is not UTF-8 is refused. */
+export const text: Codec<string> = {
+  contentType: "text/plain",
+  encode: (value) => value,
+  decode: (body) => utf8.decode(body),
+};
+
+/** Bytes as they are. */
+export const bytes: Codec<Uint8Array> = {
+  contentType: "application/octet-stream",
+  encode: (value) => value,
+  decode: (body) => body,
+};
+
+/**
+ * JSON in UTF-8.
+ *
+ * @example
+ * ```ts
+ * import { json, type Service, text } from "@fibrpc/fibrpc";
+ *
+ * export const search: Service<string, { id: number }[]> = {
+ *   queue: "search",
+ *   input: text,
+ *   output: json(),
+ * };
+ * ```
+ * @param schema Checks decoded values, and may change them: one of any library
+ * that implements Standard Schema (Zod, Valibot, ArkType, ...), without promises.
+ */
+export function json<Value = unknown>(schema?: StandardSchema<Value>): Codec<Value> {
+  return {
+    contentType: "application/json",
+    encode(value) {
+      const body = JSON.stringify(value);
+      if (body === undefined) throw new TypeError(`${typeof value} can't be written as JSON`);
+      return body;
+    },
+    decode(body) {
+      const value: unknown = JSON.parse(utf8.decode(body));
+      return schema === undefined ? value as Value : validated(schema, value);
+    },
+  };
+}
+
+function validated<Value>(schema: StandardSchema<Value>, value: unknown): Value {
+  const result = schema["~standard"].validate(value);
+  if (result instanceof Promise) throw new TypeError("a schema that validates later can't be used");
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map(({ message, path = [] }) => {
+    const keys = path.map((part) => String(typeof part === "object" ? part.key : part));
+    return { path: keys.join("."), message };
+  });
+  const shown = issues.map(({ path, message }) => path === "" ? message : `${path}: ${message}`);
+  throw new RpcError("invalid_argument", shown.join("; "), { details: { issues } });
+}

@@ -12,16 +12,11 @@ import { checkLogin } from "../amqp/handshake.ts";
 import { checkTls } from "../amqp/socket/tls.ts";
 import type { TlsOptions } from "../amqp/connection.ts";
 import { checkInteger } from "../checks.ts";
-import { RpcError } from "../errors.ts";
 import {
   DEFAULT_MAX_MESSAGE_BYTES,
-  DEFAULT_QUEUE,
   DEFAULT_URL,
-  DIRECT_REPLY_TO,
   MAX_MAX_MESSAGE_BYTES,
-  MAX_SHORT_STRING_BYTES,
 } from "../protocol/names.ts";
-import { quote } from "../text.ts";
 
 const logger = getLogger(["fibrpc", "options"]);
 
@@ -34,12 +29,6 @@ export interface ConnectOptions {
    * @default "amqp://localhost:5672"
    */
   url?: string | readonly string[];
-  /**
-   * The request queue.
-   *
-   * @default "rpc_queue"
-   */
-  queue?: string;
   /**
    * How often each side must be heard, in seconds; 0 turns it off. A peer
    * that is silent for two of them counts as lost. A URL's own `heartbeat`
@@ -81,16 +70,7 @@ export interface ConnectOptions {
 }
 
 /** {@linkcode ConnectOptions}, checked and complete. */
-export interface ResolvedConnectOptions {
-  readonly brokers: readonly BrokerUrl[];
-  readonly queue: string;
-  readonly heartbeatSeconds: number;
-  readonly maxMessageBytes: number;
-  readonly name: string;
-  readonly credentials: ConnectOptions["credentials"];
-  readonly tls: ConnectOptions["tls"];
-  readonly onStateChange: ((change: ConnectionStateChange) => void) | undefined;
-}
+export type ResolvedConnectOptions = ReturnType<typeof resolveConnectOptions>;
 
 const DEFAULT_HEARTBEAT_SECONDS = 15;
 
@@ -101,17 +81,11 @@ const MAX_HEARTBEAT_SECONDS = 65_535;
  * Fills in the defaults.
  *
  * @param role Names the connection where the options don't.
- * @param reservedBytes How many bytes of a queue's name must be left for what is added to it.
  * @throws {RpcError} `invalid_argument` for a setting out of its range.
  */
-export function resolveConnectOptions(
-  options: ConnectOptions,
-  role: string,
-  reservedBytes = 0,
-): ResolvedConnectOptions {
+export function resolveConnectOptions(options: ConnectOptions, role: string) {
   const {
     url = DEFAULT_URL,
-    queue = DEFAULT_QUEUE,
     heartbeatSeconds = DEFAULT_HEARTBEAT_SECONDS,
     maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
     name = `fibrpc ${role}:${process.pid}`,
@@ -122,30 +96,11 @@ export function resolveConnectOptions(
   checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
   checkInteger("maxMessageBytes", maxMessageBytes, 1, MAX_MAX_MESSAGE_BYTES);
   if (tls !== undefined && typeof tls !== "function") checkTls(tls);
-  const bytes = new TextEncoder().encode(queue).length;
-  const maxBytes = MAX_SHORT_STRING_BYTES - reservedBytes;
-  if (bytes === 0 || bytes > maxBytes) {
-    throw new RpcError(
-      "invalid_argument",
-      `queue ${quote(queue)} is not between 1 and ${maxBytes} bytes long`,
-    );
-  }
-  // RabbitMQ takes line ends off the name that it declares, and then finds no queue of that name.
-  if (/\p{Cc}/u.test(queue)) {
-    throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a control character`);
-  }
-  if (!queue.isWellFormed()) { // RabbitMQ wants UTF-8, which has no such name.
-    throw new RpcError("invalid_argument", `queue ${quote(queue)} holds a lone surrogate`);
-  }
-  if (queue.startsWith(DIRECT_REPLY_TO)) {
-    throw new RpcError("invalid_argument", `queue ${quote(queue)} is an address of replies only`);
-  }
   const brokers = parseBrokerUrls(url);
   for (const broker of brokers) checkLogin(broker, broker, name);
   warnOfIgnored(brokers);
   return {
     brokers,
-    queue,
     heartbeatSeconds,
     maxMessageBytes,
     name,

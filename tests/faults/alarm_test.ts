@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { fibonacciServerCodec } from "../../src/services/fibonacci/codec.ts";
 import { RpcServer } from "../../src/rpc/server/server.ts";
 import { startBroker } from "../support/broker.ts";
+import { numbers } from "../support/services.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -10,10 +10,10 @@ Deno.test("fault: replies wait for the end of an alarm, also those of a server t
   // A peer that sends nothing again; it has published before, so it is not blocked itself.
   await using peer = await RawChannel.open(broker.url);
   const release: (() => void)[] = [];
-  await using server = new RpcServer(
-    fibonacciServerCodec(1_000),
+  await using server = new RpcServer({ url: broker.url });
+  server.serve(
+    numbers("alarmed"),
     (n) => new Promise<string>((resolve) => release[n] = () => resolve(String(n))),
-    { url: broker.url, queue: "alarmed" },
   );
   await server.start();
   for (let n = 0; n < 3; n++) await peer.send("alarmed", String(n));

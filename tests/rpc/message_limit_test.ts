@@ -3,6 +3,7 @@ import { RpcError } from "../../src/errors.ts";
 import { MessageSizeLimit } from "../../src/rpc/message_limit.ts";
 import { RpcClient } from "../../src/rpc/client/client.ts";
 import { closeChannel, startScriptedBroker } from "../support/scripted_broker.ts";
+import { texts } from "../support/services.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** As RabbitMQ 3.10, 4.0 and 4.3 word it. */
@@ -62,14 +63,10 @@ Deno.test("RpcClient: after a fail-over the limit is the next broker's", async (
     },
   });
   await using high = startScriptedBroker();
-  const codec = {
-    describe: (text: string) => `a text of ${text.length}`,
-    encodeRequest: (text: string) => text,
-    decodeResponse: (body: Uint8Array) => new TextDecoder().decode(body),
-  };
-  await using client = new RpcClient(codec, { url: [low.url, high.url] });
+  const service = texts("queue");
+  await using client = new RpcClient({ url: [low.url, high.url] });
   const code = async (text: string) =>
-    (await assertRejects(() => client.call(text, { timeoutMs: 60_000 }), RpcError)).code;
+    (await assertRejects(() => client.call(service, text, { timeoutMs: 60_000 }), RpcError)).code;
   assertEquals(await code("x".repeat(1_200)), "resource_exhausted");
   assertEquals([await code("x".repeat(1_100)), low.count("basic.publish")], [
     "resource_exhausted",

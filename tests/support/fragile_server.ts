@@ -7,15 +7,16 @@
  *
  * @module
  */
-import { fibonacciServerCodec } from "../../src/services/fibonacci/codec.ts";
 import { RpcServer } from "../../src/rpc/server/server.ts";
+import { numbers } from "./services.ts";
 
 const [url, queue, poison, maxAttempts, effect] = Deno.args;
 const encoder = new TextEncoder();
 const say = (text: string) => Deno.stdout.writeSync(encoder.encode(`${text}\n`));
 
-const server = new RpcServer(
-  fibonacciServerCodec(1_000_000),
+const server = new RpcServer({ url: url!, heartbeatSeconds: 1 });
+server.serve(
+  numbers(queue!, 1_000_000),
   (n) => {
     say(`start ${n}`);
     if (n === Number(poison)) {
@@ -24,7 +25,7 @@ const server = new RpcServer(
     }
     return String(2 * n);
   },
-  { url: url!, queue: queue!, maxAttempts: Number(maxAttempts), heartbeatSeconds: 1 },
+  { maxAttempts: Number(maxAttempts) },
 );
 await server.start();
 say("ready");

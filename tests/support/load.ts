@@ -6,8 +6,10 @@
  */
 import { assertEquals } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
-import type { RpcClientOptions } from "../../src/rpc/client/options.ts";
+import {
+  FibonacciClient,
+  type FibonacciClientOptions,
+} from "../../src/services/fibonacci/client.ts";
 import { RawChannel } from "./raw_channel.ts";
 import { waitFor } from "./wait.ts";
 
@@ -18,7 +20,7 @@ for (let n = 2; n <= 300; n++) ANSWERS.push(ANSWERS[n - 2]! + ANSWERS[n - 1]!);
 /** What load to make. */
 export interface LoadOptions {
   /** Settings of the clients; one client each. */
-  readonly clients: readonly RpcClientOptions[];
+  readonly clients: readonly FibonacciClientOptions[];
   /** How many calls each client has under way. Default: 16. */
   readonly inFlight?: number;
   /**

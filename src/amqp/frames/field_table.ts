@@ -4,12 +4,12 @@
  *
  * @module
  */
-import type { Field } from "@cloudamqp/amqp-client";
+import type { MessageHeader } from "../message.ts";
 import { quote } from "../../text.ts";
 import { writeText } from "./text.ts";
 
 /** A field table, read. */
-export type FieldTable = Record<string, Field>;
+export type FieldTable = Record<string, MessageHeader>;
 
 const SIZE_BYTES = 4;
 const MAX_NAME_BYTES = 255;
@@ -68,7 +68,7 @@ function writeName(start: number, name: string): number {
 }
 
 /** A type's letter, and a value. */
-function writeField(at: number, value: Field): number {
+function writeField(at: number, value: MessageHeader): number {
   reserve(at, FIXED_BYTES);
   switch (typeof value) {
     case "string":
@@ -130,7 +130,7 @@ function writeBytes(start: number, value: Uint8Array): number {
   return endSized(start, end);
 }
 
-function writeArray(start: number, values: readonly Field[]): number {
+function writeArray(start: number, values: readonly MessageHeader[]): number {
   reserve(start, SIZE_BYTES);
   let at = start + SIZE_BYTES;
   for (const value of values) at = writeField(at, value ?? null);

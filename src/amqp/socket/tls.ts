@@ -134,7 +134,7 @@ function systemAuthorities(): ConnectionOptions {
   const error = new RpcError(
     "unavailable",
     "this system trusts no certificate authority (install the package ca-certificates, " +
-      "or name the broker's authority with --tls-ca)",
+      "or name the broker's authority with tls.ca)",
   );
   throw new ConnectFailure(error, true);
 }

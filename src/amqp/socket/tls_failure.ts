@@ -12,16 +12,16 @@
 const MEANINGS: readonly [pattern: RegExp, meaning: string][] = [
   [
     /ALERT_CERTIFICATE_REQUIRED/,
-    "the broker asks for a client certificate (--tls-cert and --tls-key)",
+    "the broker asks for a client certificate (tls.cert and tls.key)",
   ],
   [
     // In TLS 1.2 that is how it asks; but it may also be that no cipher suits both.
     /ALERT_HANDSHAKE_FAILURE/,
-    "the broker refuses the handshake (does it want a client certificate? --tls-cert and --tls-key)",
+    "the broker refuses the handshake (does it want a client certificate? tls.cert and tls.key)",
   ],
   [
     /ALERT_\w*(UNKNOWN_CA|CERTIFICATE|ACCESS_DENIED|DECRYPT_ERROR)/,
-    "the broker refuses the client certificate (of --tls-cert)",
+    "the broker refuses the client certificate (tls.cert)",
   ],
   [/ALERT_/, "the broker refuses the TLS handshake"],
   [
@@ -32,7 +32,7 @@ const MEANINGS: readonly [pattern: RegExp, meaning: string][] = [
   [/CERT_NOT_YET_VALID/, "its certificate is not valid yet (or a clock is wrong)"],
   [
     /SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/,
-    "its certificate is from no authority that is trusted here (name that one with --tls-ca)",
+    "its certificate is from no authority that is trusted here (name that one with tls.ca)",
   ],
   [/CERT_|INVALID_CA|INVALID_PURPOSE/, "its certificate is not trusted"],
   [

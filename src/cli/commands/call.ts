@@ -5,8 +5,7 @@
  */
 import { RpcError } from "../../errors.ts";
 import { checkArgument } from "../../services/fibonacci/argument.ts";
-import { FibonacciClient } from "../../services/fibonacci/client.ts";
-import type { RpcClientOptions } from "../../rpc/client/options.ts";
+import { FibonacciClient, type FibonacciClientOptions } from "../../services/fibonacci/client.ts";
 import type { EndSignal, Environment } from "../environment.ts";
 import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, exitCodeOf } from "../exit_codes.ts";
 import { inOrder } from "../io/in_order.ts";
@@ -23,7 +22,7 @@ const STDIN = "-";
 const MAX_IN_FLIGHT = 256;
 
 /** What the command line says besides the client's options. */
-export interface CallCommandOptions extends RpcClientOptions {
+export interface CallCommandOptions extends FibonacciClientOptions {
   /** How results are printed. */
   readonly output: OutputFormat;
   /** Whether failures are not reported on stderr. */

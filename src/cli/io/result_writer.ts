@@ -7,6 +7,7 @@
 import type { RpcError, RpcErrorCode } from "../../errors.ts";
 import { printable } from "../../text.ts";
 import type { Environment } from "../environment.ts";
+import { withOptionNames } from "../options/option_names.ts";
 import { report } from "../report.ts";
 
 /** `text`: a value per line. `json`: an object per line, also for a failure. */
@@ -150,7 +151,7 @@ function toJson({ text, line, value, error, ms }: CallOutcome): string {
   const result = error === undefined
     ? `"value":"${value}"`
     : `${line === undefined ? "" : `"line":${line},`}"error":${
-      JSON.stringify({ code: error.code, message: error.message })
+      JSON.stringify({ code: error.code, message: withOptionNames(error.message) })
     }`;
   return printable(`{"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`);
 }

@@ -52,7 +52,7 @@ export async function connectOptions(
     maxMessageBytes?: number;
   },
   command: string,
-): Promise<ConnectOptions> {
+): Promise<ConnectOptions & { queue?: string }> {
   const { heartbeat: heartbeatSeconds, maxMessageBytes } = options;
   const url = options.url ?? urlFromEnvironment(environment);
   if (options.url !== undefined) warnOfPassword(options.url);

@@ -13,6 +13,7 @@ import {
 } from "@logtape/logtape";
 import { printable } from "../../text.ts";
 import type { Environment } from "../environment.ts";
+import { withOptionNames } from "./option_names.ts";
 import { oneOf } from "./values.ts";
 
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
@@ -51,7 +52,7 @@ export function configureLogging(
   let formatRecord: ((record: LogRecord) => string) | undefined;
   const format = (record: LogRecord) => {
     formatRecord ??= formatter(options.logFormat ?? (stderr.isTTY ? "text" : "json"));
-    return `${printable(formatRecord(record).replace(/\n$/, ""))}\n`;
+    return `${printable(withOptionNames(formatRecord(record).replace(/\n$/, "")))}\n`;
   };
   const sink = (record: LogRecord) => stderr.write(format(record));
   stderr.describeLost = (count) => {

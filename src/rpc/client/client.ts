@@ -6,11 +6,10 @@
 import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf } from "../../amqp/failure.ts";
 import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
-import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
 import type { Connection } from "../../amqp/connection.ts";
 import type { Delivery } from "../../amqp/message.ts";
 import { RpcError } from "../../errors.ts";
-import { CONTENT_TYPE_TEXT, TRANSIENT } from "../../protocol/names.ts";
+import { TRANSIENT } from "../../protocol/names.ts";
 import { decodeError, isErrorReply } from "../../protocol/reply.ts";
 import { checkTimeout } from "../../checks.ts";
 import { AbortSignals } from "./abort_signals.ts";
@@ -19,10 +18,12 @@ import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from 
 import {
   type CallOptions,
   resolveClientOptions,
+  type ResolvedClientOptions,
   type RpcClientOptions,
   type RpcClientStats,
 } from "./options.ts";
-import type { RpcClientCodec } from "../codec.ts";
+import { type CalledService, checkQueueName } from "../service.ts";
+import { CalledQueue } from "./called_queue.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplyConsumer, type ReplyConsumer } from "./reply_consumer.ts";
 import { LostRequestDetector } from "./lost_requests.ts";
@@ -34,26 +35,29 @@ const logger = getLogger(["fibrpc", "client"]);
 const RETURN_RETRY_MS = { first: 100, cap: 2_000 };
 
 /**
- * Calls a service over RabbitMQ.
+ * Calls services over RabbitMQ, all over one connection.
  *
  * It connects at the first call, or by {@linkcode RpcClient.connect}, and from
- * then on reconnects by itself: calls in flight are sent again, with the same
- * correlation id and what is left of their time, and each ends exactly once.
+ * then on reconnects by itself. Each call ends exactly once; those of an
+ * idempotent service that were in flight are sent again, with the same
+ * correlation id and what is left of their time.
  *
  * @example A service of one's own
  * ```ts
- * import { RpcClient, type RpcClientCodec } from "@fibrpc/fibrpc";
+ * import { RpcClient, type Service, text } from "@fibrpc/fibrpc";
  *
- * export async function call(codec: RpcClientCodec<string, number>): Promise<number> {
- *   await using client = new RpcClient(codec, { queue: "my_service" });
- *   return await client.call("a request", { timeoutMs: 5_000 });
+ * const shout: Service<string, string> = { queue: "shout", input: text, output: text };
+ *
+ * export async function call(url: string): Promise<string> {
+ *   await using client = new RpcClient({ url });
+ *   return await client.call(shout, "hello", { timeoutMs: 5_000 });
  * }
  * ```
  */
-export class RpcClient<Request, Response> implements AsyncDisposable {
-  readonly #codec: RpcClientCodec<Request, Response>;
-  readonly #options: ReturnType<typeof resolveClientOptions>;
-  readonly #pending = new Map<string, PendingCall<Request, Response>>();
+export class RpcClient implements AsyncDisposable {
+  readonly #options: ResolvedClientOptions;
+  readonly #pending = new Map<string, PendingCall>();
+  readonly #queues = new Map<string, CalledQueue>();
   /** A random number of 128 bits in 22 characters; a counter makes it one id per call. */
   readonly #idPrefix = randomText();
   readonly #stats: RpcClientStats = {
@@ -64,12 +68,15 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     repliesDropped: 0,
     repliesUnknown: 0,
   };
-  readonly #events: PendingCallEvents<Request, Response> = {
+  readonly #events: PendingCallEvents = {
     timers: new DeadlineQueue((call) => {
       call.onDeadlineNear();
       const connection = this.#supervisor?.connection;
       if (connection === undefined) return;
-      this.#inspect(connection).then((found) => call.diagnosis = found, () => {}); // Then it isn't said.
+      call.options.queue.inspect(connection).then(
+        (found) => call.diagnosis = found,
+        () => {}, // The message goes without a diagnosis.
+      );
     }),
     onDeadline: (call) => {
       const { timeoutMs, unknownReplies } = call.options;
@@ -86,32 +93,25 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     ),
   };
   readonly #limit: MessageSizeLimit;
+  readonly #lostRequests: LostRequestDetector;
   #nextId = 0;
   #supervisor: ConnectionSupervisor | undefined;
   #session: ReplyConsumer | undefined;
   #closed = false;
-  #inspection: Promise<QueueInspection> | undefined;
-  readonly #silence: LostRequestDetector<PendingCall<Request, Response>>;
 
   /**
-   * Makes a client; it connects at the first call.
+   * Creates a client; it connects at the first call.
    *
-   * @param codec What the bodies mean.
    * @param options Settings; all have defaults.
    * @throws {RpcError} `invalid_argument` for a setting out of its range.
    */
-  constructor(
-    codec: RpcClientCodec<Request, Response>,
-    options: RpcClientOptions = {},
-  ) {
-    this.#codec = codec;
+  constructor(options: RpcClientOptions = {}) {
     this.#options = resolveClientOptions(options);
     this.#limit = new MessageSizeLimit(this.#options.maxMessageBytes);
-    this.#silence = new LostRequestDetector({
+    this.#lostRequests = new LostRequestDetector({
       resendAfterMs: this.#options.resendAfterMs,
       pending: this.#pending,
       session: () => this.#supervisor?.state === "connected" ? this.#session : undefined,
-      inspect: ({ connection }) => this.#inspect(connection),
       resend: (call, pauseMs) => this.#sendAfter(pauseMs, call),
     });
   }
@@ -144,17 +144,27 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /**
-   * Calls the service.
+   * Calls a service.
    *
-   * @param request What to send.
+   * @param input What to send.
    * @param options The call's own settings.
    * @returns The response.
    * @throws {RpcError} And nothing else; its code says why.
    */
-  call(request: Request, options: CallOptions = {}): Promise<Response> {
+  call<Input, Output>(
+    service: CalledService<Input, Output>,
+    input: Input,
+    options: CallOptions = {},
+  ): Promise<Output> {
     return new Promise((resolve, reject) => {
       try {
-        this.#submit(request, options, resolve, reject);
+        this.#submit(
+          service as CalledService<unknown, unknown>,
+          input,
+          options,
+          resolve as (output: unknown) => void,
+          reject,
+        );
       } catch (error) {
         reject(RpcError.from(error));
       }
@@ -174,44 +184,66 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #submit(
-    request: Request,
+    service: CalledService<unknown, unknown>,
+    input: unknown,
     options: CallOptions,
-    resolve: (response: Response) => void,
+    resolve: (output: unknown) => void,
     reject: (error: RpcError) => void,
   ): void {
     if (this.#closed) throw closed();
-    const { timeoutMs = this.#options.timeoutMs, signal } = options;
-    const { idempotent = this.#options.idempotent } = options;
+    const queue = this.#queueOf(service);
+    const { timeoutMs = this.#options.timeoutMs, signal, headers } = options;
+    const { idempotent = service.idempotent ?? false } = options;
     checkTimeout("timeoutMs", timeoutMs);
-    if (signal?.aborted) throw cancelled(this.#codec.describe(request), signal);
+    if (signal?.aborted) throw cancelled(nameOf(service, input), signal);
     const { maxPending } = this.#options;
     if (this.#pending.size >= maxPending) {
-      throw new RpcError(
-        "resource_exhausted",
-        `${
-          this.#codec.describe(request)
-        } was not sent: ${maxPending} calls are waiting already (maxPending)`,
-      );
+      const text = `was not sent: ${maxPending} calls are waiting already (maxPending)`;
+      throw new RpcError("resource_exhausted", `${nameOf(service, input)} ${text}`);
     }
     const supervisor = this.#connect();
     if (supervisor.refusal !== undefined) throw supervisor.refusal;
-    // Later it may have been changed by its owner.
-    const label = typeof request === "object" ? this.#codec.describe(request) : undefined;
+    // The caller may change an object before its name is needed.
+    const name = typeof input === "object" ? nameOf(service, input) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
-    const body = this.#codec.encodeRequest(request);
-    if (!this.#limit.allows(body)) throw this.#limit.error(body, this.#codec.describe(request));
+    const body = service.input.encode(input);
+    if (!this.#limit.allows(body)) throw this.#limit.error(body, nameOf(service, input));
     const now = performance.now();
     const { repliesUnknown: unknownReplies } = this.#stats;
     const call = new PendingCall(
-      { id, request, label, body, timeoutMs, idempotent, unknownReplies, signal, resolve, reject },
+      {
+        id,
+        service,
+        queue,
+        input,
+        name,
+        body,
+        headers,
+        timeoutMs,
+        idempotent,
+        unknownReplies,
+        signal,
+        resolve,
+        reject,
+      },
       this.#events,
       now,
     );
     this.#stats.calls += 1;
     this.#pending.set(id, call);
     supervisor.open();
-    this.#silence.start();
+    this.#lostRequests.start();
     this.#send(call, now);
+  }
+
+  #queueOf({ queue }: CalledService<unknown, unknown>): CalledQueue {
+    let found = this.#queues.get(queue);
+    if (found === undefined) {
+      checkQueueName(queue);
+      found = new CalledQueue(queue);
+      this.#queues.set(queue, found);
+    }
+    return found;
   }
 
   #connect(): ConnectionSupervisor {
@@ -294,7 +326,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   #failOversized(): void {
     for (const call of this.#pending.values()) {
       const { body } = call.options;
-      if (!this.#limit.allows(body)) this.#fail(call, this.#limit.error(body, this.#label(call)));
+      if (!this.#limit.allows(body)) this.#fail(call, this.#limit.error(body, nameOfCall(call)));
     }
   }
 
@@ -306,7 +338,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Sends if that is possible now; if not, a change of state will. */
-  #send(call: PendingCall<Request, Response>, now = performance.now()): void {
+  #send(call: PendingCall, now = performance.now()): void {
     const session = this.#session;
     if (session === undefined || this.#supervisor?.state !== "connected") {
       return;
@@ -316,9 +348,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     } else this.#publish(call, session, now);
   }
 
-  #sendIfServed(call: PendingCall<Request, Response>, session: ReplyConsumer): void {
+  #sendIfServed(call: PendingCall, session: ReplyConsumer): void {
     // What can't be seen is not there, as far as is known.
-    this.#inspect(session.connection).catch(() => undefined).then((queue) => {
+    call.options.queue.inspect(session.connection).catch(() => undefined).then((queue) => {
       if (!this.#pending.has(call.options.id) || call.sent > 0) return;
       if (queue?.found === false) {
         this.#fail(call, noQueue(this.#place(call)));
@@ -331,7 +363,7 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   #publish(
-    call: PendingCall<Request, Response>,
+    call: PendingCall,
     session: ReplyConsumer,
     now = performance.now(),
   ): void {
@@ -341,30 +373,21 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
     call.sent += 1;
     call.sentAt = now;
     call.sentOn = session;
+    const { service, queue, body, headers } = call.options;
     const properties = {
-      contentType: CONTENT_TYPE_TEXT,
+      contentType: service.input.contentType,
       correlationId: call.options.id,
       replyTo: session.replyTo,
       expiration: String(leftMs),
       deliveryMode: TRANSIENT,
+      ...(headers && { headers }),
     };
     try {
-      session.channel.publish(this.#options.queue, call.options.body, properties, true);
+      session.channel.publish(queue.name, body, properties, true);
     } catch (error) {
       // Closed meanwhile: the next session sends it. Otherwise it can't be encoded.
       if (!session.channel.isClosed) this.#fail(call, RpcError.from(error));
     }
-  }
-
-  /** Calls that ask at the same time share one look. */
-  #inspect(connection: Connection): Promise<QueueInspection> {
-    this.#inspection ??= inspectQueue(connection, this.#options.queue)
-      .then((queue) => {
-        if (queue.found === false) this.#silence.queueMissing();
-        return queue;
-      })
-      .finally(() => this.#inspection = undefined);
-    return this.#inspection;
   }
 
   #onReply(message: Delivery): void {
@@ -374,19 +397,19 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
       this.#drop(properties.correlationId);
       return;
     }
-    this.#silence.answered(call);
+    this.#lostRequests.answered(call);
     const body = message.body ?? new Uint8Array();
     try {
       if (isErrorReply(properties)) {
         throw decodeError(new TextDecoder().decode(body), properties);
       }
-      const response = this.#codec.decodeResponse(body);
+      const output = call.options.service.output.decode(body, properties);
       this.#end(call);
       this.#stats.responses += 1;
-      call.options.resolve(response);
+      call.options.resolve(output);
     } catch (thrown) {
       const { code, message, cause, details } = RpcError.from(thrown);
-      const text = `${this.#label(call)} failed: ${message}`;
+      const text = `${nameOfCall(call)} failed: ${message}`;
       this.#fail(call, new RpcError(code, text, { cause, details, remote: true }));
     }
   }
@@ -402,8 +425,9 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
 
   /** The broker has no queue of that name. */
   #onReturn(message: Delivery): void {
-    this.#silence.queueMissing();
     const call = this.#pending.get(message.properties.correlationId ?? "");
+    const queue = call?.options.queue ?? this.#queues.get(message.routingKey);
+    if (queue !== undefined) queue.missingAt = performance.now();
     if (call === undefined) return;
     if (call.sent === 1) {
       this.#fail(call, noQueue(this.#place(call)));
@@ -415,35 +439,40 @@ export class RpcClient<Request, Response> implements AsyncDisposable {
   }
 
   /** Sends it again after a pause, or by the next session if that comes first. */
-  #sendAfter(ms: number, call: PendingCall<Request, Response>): void {
+  #sendAfter(ms: number, call: PendingCall): void {
     call.sentOn = undefined;
     call.sendLater(ms, () => this.#send(call));
   }
 
-  #place(call: PendingCall<Request, Response>): string {
+  #place(call: PendingCall): string {
     const broker = this.#supervisor?.broker ?? this.#options.brokers[0];
-    return `${this.#label(call)} from ${this.#options.queue} on ${broker}`;
+    const { queue, service } = call.options;
+    const from = service.describe === undefined ? "" : ` from ${queue.name}`;
+    return `${nameOfCall(call)}${from} on ${broker}`;
   }
 
-  #label(call: PendingCall<Request, Response>): string {
-    const { label, request } = call.options;
-    try {
-      return label ?? this.#codec.describe(request);
-    } catch {
-      return "a call that can't be described";
-    }
-  }
-
-  #fail(call: PendingCall<Request, Response>, error: RpcError): void {
+  #fail(call: PendingCall, error: RpcError): void {
     this.#end(call);
     this.#stats.errors += 1;
     call.options.reject(error);
   }
 
-  #end(call: PendingCall<Request, Response>): void {
+  #end(call: PendingCall): void {
     this.#pending.delete(call.options.id);
     call.end();
-    if (this.#pending.size === 0) this.#silence.stop();
+    if (this.#pending.size === 0) this.#lostRequests.stop();
+  }
+}
+
+function nameOfCall({ options: { service, input, name } }: PendingCall): string {
+  return name ?? nameOf(service, input);
+}
+
+function nameOf(service: CalledService<unknown, unknown>, input: unknown): string {
+  try {
+    return service.describe?.(input) ?? `a call of ${service.queue}`;
+  } catch {
+    return `a call of ${service.queue}`;
   }
 }
 

@@ -5,7 +5,7 @@
  * is lost, or a server is at work on it, which can't be seen either: a broker
  * tells how many consumers a queue has and how many messages wait, and nothing
  * of those that were delivered. The rule is that of
- * {@linkcode RpcClientOptions.idempotent}.
+ * {@linkcode ServiceTarget.idempotent}.
  *
  * Publisher confirms would tell of some lost requests (not of a queue that is
  * deleted later), and cost a tenth of the calls a second.
@@ -13,6 +13,7 @@
  * @module
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
+import type { CalledQueue } from "./called_queue.ts";
 import type { PendingCall } from "./pending_call.ts";
 import type { ReplyConsumer } from "./reply_consumer.ts";
 
@@ -25,32 +26,26 @@ const AT_SERVER = 6;
 /** How many requests a server holds at the most, as a rule: fibrpc's default, and more than the tutorials' one. */
 const HELD_BY_SERVER = 64;
 
-/** What a watch needs of its client. */
-export interface LostRequestDetectorOptions<Call> {
+/** What a detector needs of its client. */
+export interface LostRequestDetectorOptions {
   /** How long a call may be silent, in milliseconds; `Infinity`: as long as it likes. */
   readonly resendAfterMs: number;
   /** The calls that wait. */
-  readonly pending: ReadonlyMap<string, Call>;
+  readonly pending: ReadonlyMap<string, PendingCall>;
   /** What requests go out on now, if they can. */
   readonly session: () => ReplyConsumer | undefined;
-  /** Looks at the queue. */
-  readonly inspect: (session: ReplyConsumer) => Promise<QueueInspection>;
   /** Sends a request again after a pause, in milliseconds. */
-  readonly resend: (call: Call, pauseMs: number) => void;
+  readonly resend: (call: PendingCall, pauseMs: number) => void;
 }
 
 /** See the module. */
-export class LostRequestDetector<Call extends PendingCall<unknown, never>> {
-  readonly #options: LostRequestDetectorOptions<Call>;
+export class LostRequestDetector {
+  readonly #options: LostRequestDetectorOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
   #isLooking = false;
-  /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
-  #answeredSentAt = -Infinity;
-  /** When the queue was last seen to be missing. */
-  #missingAt = -Infinity;
 
   /** It begins with {@linkcode LostRequestDetector.start}. */
-  constructor(options: LostRequestDetectorOptions<Call>) {
+  constructor(options: LostRequestDetectorOptions) {
     this.#options = options;
   }
 
@@ -68,13 +63,8 @@ export class LostRequestDetector<Call extends PendingCall<unknown, never>> {
   }
 
   /** A call was answered. Of one that was sent twice the reply may be to the first. */
-  answered(call: Call): void {
-    if (call.sent === 1) this.#answeredSentAt = Math.max(this.#answeredSentAt, call.sentAt);
-  }
-
-  /** The queue is not there: all requests that were in it are lost. */
-  queueMissing(): void {
-    this.#missingAt = performance.now();
+  answered({ sent, sentAt, options: { queue } }: PendingCall): void {
+    if (sent === 1) queue.answeredSentAt = Math.max(queue.answeredSentAt, sentAt);
   }
 
   async #look(): Promise<void> {
@@ -91,18 +81,30 @@ export class LostRequestDetector<Call extends PendingCall<unknown, never>> {
   }
 
   async #resendLost(session: ReplyConsumer): Promise<void> {
-    const { pending, inspect, resend, resendAfterMs } = this.#options;
-    const silent = [...pending.values()].filter((call) =>
-      call.options.idempotent && call.sentOn === session && this.#isSilent(call, 1)
-    );
-    if (silent.length === 0) return;
-    const queue = await inspect(session);
+    const silent = new Map<CalledQueue, PendingCall[]>();
+    for (const call of this.#options.pending.values()) {
+      const { idempotent, queue } = call.options;
+      if (!idempotent || call.sentOn !== session || !this.#isSilent(call, 1)) continue;
+      silent.set(queue, [...silent.get(queue) ?? [], call]);
+    }
+    for (const [queue, calls] of silent) {
+      this.#resendGone(session, queue, calls, await queue.inspect(session.connection));
+    }
+  }
+
+  #resendGone(
+    session: ReplyConsumer,
+    queue: CalledQueue,
+    silent: readonly PendingCall[],
+    found: QueueInspection,
+  ): void {
+    const { pending, resend, resendAfterMs } = this.#options;
     const gone = silent.filter((call) =>
-      pending.has(call.options.id) && call.sentOn === session && this.#isGone(call, queue)
+      pending.has(call.options.id) && call.sentOn === session && isGone(call, found)
     );
-    const atServers = queue.found === true ? queue.consumers * HELD_BY_SERVER : Infinity;
+    const atServers = found.found === true ? found.consumers * HELD_BY_SERVER : Infinity;
     const lost = gone.filter((call) =>
-      gone.length > atServers || call.sentAt <= this.#missingAt ||
+      gone.length > atServers || call.sentAt <= queue.missingAt ||
       this.#isSilent(call, AT_SERVER) || isLate(call)
     );
     // Not in one burst: what a full queue refused would be refused again.
@@ -110,20 +112,20 @@ export class LostRequestDetector<Call extends PendingCall<unknown, never>> {
     for (const [index, call] of lost.entries()) resend(call, index * pauseMs);
   }
 
-  /** Whether it waits in the queue no more. */
-  #isGone(call: Call, queue: QueueInspection): boolean {
-    return call.sentAt <= this.#missingAt || call.sentAt < this.#answeredSentAt ||
-      queue.found === true && queue.messages === 0;
-  }
-
   /** Each time that it is sent again doubles the patience: some calls simply take long. */
-  #isSilent(call: Call, factor: number): boolean {
+  #isSilent(call: PendingCall, factor: number): boolean {
     const patienceMs = this.#options.resendAfterMs * factor * 2 ** (call.sent - 1);
     return performance.now() - call.sentAt >= patienceMs;
   }
 }
 
+/** Whether it waits in the queue no more. */
+function isGone({ sentAt, options: { queue } }: PendingCall, found: QueueInspection): boolean {
+  return sentAt <= queue.missingAt || sentAt < queue.answeredSentAt ||
+    found.found === true && found.messages === 0;
+}
+
 /** Whether most of a call's time has passed: its caller expected a reply by now, and what is left is enough for another try. */
-function isLate({ deadline, options: { timeoutMs } }: PendingCall<unknown, never>): boolean {
+function isLate({ deadline, options: { timeoutMs } }: PendingCall): boolean {
   return deadline - performance.now() <= timeoutMs / 4;
 }

@@ -3,12 +3,9 @@
  *
  * @module
  */
+import type { MessageHeader } from "../../amqp/message.ts";
 import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
-import {
-  type ConnectOptions,
-  resolveConnectOptions,
-  type ResolvedConnectOptions,
-} from "../connect_options.ts";
+import { type ConnectOptions, resolveConnectOptions } from "../connect_options.ts";
 
 /** How replies come back; see {@linkcode RpcClientOptions.reply}. */
 export type ReplyMode = "direct" | "queue";
@@ -55,28 +52,6 @@ export interface RpcClientOptions extends ConnectOptions {
    */
   maxPending?: number;
   /**
-   * Whether a call may run more than once, unless it says otherwise. Then a
-   * request that seems to be lost is sent again:
-   *
-   * - with its connection: at once on the next one;
-   * - with its queue, which was seen to be missing since: after `resendAfterMs`
-   *   without a reply;
-   * - if it is in its queue no more (which is empty, or a later request was
-   *   answered), and so are more requests than the queue's consumers hold, at 64
-   *   each: likewise;
-   * - if it is in its queue no more otherwise: after six times as long, or when
-   *   three quarters of the call's time have passed, since a server is probably
-   *   at work on it.
-   *
-   * The wait doubles each time. Otherwise a request is never sent again once a
-   * server may have started it: a call fails with `unavailable` when its
-   * connection is lost (`outcome unknown`), and with `deadline_exceeded` when it
-   * vanished in the broker. The broker may deliver it twice even so.
-   *
-   * @default false, but true in a `FibonacciClient`
-   */
-  idempotent?: boolean;
-  /**
    * How long a call that is `idempotent` waits for its reply before it looks
    * whether its request is lost, in milliseconds. `Infinity`: it never looks.
    *
@@ -91,8 +66,10 @@ export interface CallOptions {
   timeoutMs?: number;
   /** Gives the call up: it rejects with `cancelled`. */
   signal?: AbortSignal;
-  /** Whether it may run more than once. Default: the client's `idempotent`. */
+  /** Whether it may run more than once. Default: the service's `idempotent`. */
   idempotent?: boolean;
+  /** Headers of the request, beside what fibrpc sends. */
+  headers?: Record<string, MessageHeader>;
 }
 
 /** What a client has done so far. */
@@ -103,7 +80,7 @@ export interface RpcClientStats {
   responses: number;
   /** Calls that ended with an error. */
   errors: number;
-  /** Requests sent again: see {@linkcode RpcClientOptions.idempotent}. */
+  /** Requests sent again: see {@linkcode ServiceTarget.idempotent}. */
   resubmissions: number;
   /** Replies that no call waited for: late ones, duplicates, and the unknown. */
   repliesDropped: number;
@@ -112,21 +89,16 @@ export interface RpcClientStats {
 }
 
 /** {@linkcode RpcClientOptions}, checked and complete. */
-export type ResolvedClientOptions =
-  & ResolvedConnectOptions
-  & Required<Omit<RpcClientOptions, keyof ConnectOptions>>;
+export type ResolvedClientOptions = ReturnType<typeof resolveClientOptions>;
 
 /** Fills in the defaults; throws `invalid_argument` for a setting out of its range. */
-export function resolveClientOptions(
-  options: RpcClientOptions,
-): ResolvedClientOptions {
+export function resolveClientOptions(options: RpcClientOptions) {
   const {
     timeoutMs = 30_000,
     connectTimeoutMs = 5_000,
     reply = "direct",
     requireServer = false,
     maxPending = 100_000,
-    idempotent = false,
     resendAfterMs = 10_000,
   } = options;
   checkChoice("reply", reply, REPLY_MODES);
@@ -142,7 +114,6 @@ export function resolveClientOptions(
     reply,
     requireServer,
     maxPending,
-    idempotent,
     resendAfterMs,
   };
 }

@@ -5,50 +5,53 @@
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { RpcError } from "../../errors.ts";
+import type { MessageHeader } from "../../amqp/message.ts";
+import type { CalledService } from "../service.ts";
 import type { AbortSignals } from "./abort_signals.ts";
+import type { CalledQueue } from "./called_queue.ts";
 import type { DeadlineQueue } from "./deadline_queue.ts";
 
 /** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
 const DIAGNOSIS_MS = 250;
 
 /** What a call is made of. */
-export interface PendingCallOptions<Request, Response> {
-  /** Its correlation id. */
+export interface PendingCallOptions {
+  /** The correlation id. */
   readonly id: string;
-  /** The request, as its caller gave it: for a message's words. */
-  readonly request: Request;
-  /** What its codec calls it, if that was asked already. */
-  readonly label: string | undefined;
-  /** The request, as it is sent. */
+  readonly service: CalledService<unknown, unknown>;
+  readonly queue: CalledQueue;
+  /** What its caller gave. */
+  readonly input: unknown;
+  /** What the service calls it, if that was asked already. */
+  readonly name: string | undefined;
+  /** The input, as it is sent. */
   readonly body: string | Uint8Array;
+  readonly headers: Record<string, MessageHeader> | undefined;
   /** How long it may take in all, in milliseconds. */
   readonly timeoutMs: number;
   /** Whether it may be sent again. */
   readonly idempotent: boolean;
   /** How many replies of no call had come before. */
   readonly unknownReplies: number;
-  /** Gives it up. */
   readonly signal: AbortSignal | undefined;
-  /** Ends it well. */
-  readonly resolve: (response: Response) => void;
-  /** Ends it badly. */
+  readonly resolve: (output: unknown) => void;
   readonly reject: (error: RpcError) => void;
 }
 
 /** What happens to calls while they wait. */
-export interface PendingCallEvents<Request, Response> {
+export interface PendingCallEvents {
   /** For when a call's time is almost up: {@linkcode PendingCall.onDeadlineNear} comes next. */
-  readonly timers: DeadlineQueue<PendingCall<Request, Response>>;
+  readonly timers: DeadlineQueue<PendingCall>;
   /** Its time is up. */
-  readonly onDeadline: (call: PendingCall<Request, Response>) => void;
+  readonly onDeadline: (call: PendingCall) => void;
   /** Gives it up when its caller does. */
-  readonly signals: AbortSignals<PendingCall<Request, Response>>;
+  readonly signals: AbortSignals<PendingCall>;
 }
 
 /** See the module. */
-export class PendingCall<Request, Response> {
+export class PendingCall {
   /** What it is made of. */
-  readonly options: PendingCallOptions<Request, Response>;
+  readonly options: PendingCallOptions;
   /** How often it was published. */
   sent = 0;
   /** When it was published last, on the clock of `performance.now()`. */
@@ -57,7 +60,7 @@ export class PendingCall<Request, Response> {
   sentOn: object | undefined;
   /** What was found out about the queue shortly before the deadline. */
   diagnosis: QueueInspection | undefined;
-  readonly #events: PendingCallEvents<Request, Response>;
+  readonly #events: PendingCallEvents;
   /** When its time is up, on the clock of `performance.now()`. */
   readonly deadline: number;
   /** How long until its deadline is near. */
@@ -67,8 +70,8 @@ export class PendingCall<Request, Response> {
 
   /** Its time begins `now`, on the clock of `performance.now()`. */
   constructor(
-    options: PendingCallOptions<Request, Response>,
-    events: PendingCallEvents<Request, Response>,
+    options: PendingCallOptions,
+    events: PendingCallEvents,
     now: number,
   ) {
     this.options = options;

@@ -5,63 +5,59 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import { MAX_TIMEOUT_MS } from "../../checks.ts";
 import { RpcError } from "../../errors.ts";
-import { CONTENT_TYPE_TEXT, SUSPECTS_SUFFIX, TRANSIENT } from "../../protocol/names.ts";
+import { TRANSIENT } from "../../protocol/names.ts";
 import { encodeError, type ErrorReply } from "../../protocol/reply.ts";
-import type { RpcServerCodec } from "../codec.ts";
+import { messageOf, stackOf } from "../../text.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
-import { contextOf } from "./handler_context.ts";
+import type { ServedService } from "../service.ts";
+import { contextOf, type RpcHandler } from "./handler.ts";
 import { LogLimit } from "./log_limit.ts";
+import type { RequestOutcome, ServerCounters } from "./observer.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
-import type { RequestOutcome, ServerCounters } from "./observer.ts";
-import type { ResolvedServerOptions, RpcHandler } from "./options.ts";
-import { stackOf } from "../../text.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
 /** What a caller sees of a failure that isn't its own. */
 const INTERNAL_MESSAGE = "the server failed; its log says why";
 
+/** What a dispatcher works with. */
+export interface DispatcherOptions<Input, Output> {
+  readonly service: ServedService<Input, Output>;
+  readonly handler: RpcHandler<Input, Output>;
+  /** See `ServeOptions.maxTimeMs`. */
+  readonly maxTimeMs: number;
+  /** See `ServeOptions.maxAttempts`. */
+  readonly maxAttempts: number;
+  /** See `ConnectOptions.maxMessageBytes`. */
+  readonly maxMessageBytes: number;
+  /** See `ServeOptions.allowReplyTo`. */
+  readonly allowReplyTo: ((replyTo: string) => boolean) | undefined;
+  /** The queues that this server consumes: a reply to one of them would come back as a request. */
+  readonly ownQueues: ReadonlySet<string>;
+  /** What the log says how often it happened. */
+  readonly counters: ServerCounters;
+  /** Whether a reply there would cost the connection. */
+  readonly checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
+}
+
 /** See the module. */
-export class Dispatcher<Request, Response> {
-  readonly #codec: RpcServerCodec<Request, Response>;
-  readonly #handler: RpcHandler<Request, Response>;
-  readonly #options: ResolvedServerOptions;
-  /** A reply to one of them would come back as a request. */
-  readonly #ownQueues: readonly string[];
+export class Dispatcher<Input, Output> {
+  readonly #options: DispatcherOptions<Input, Output>;
   /** The requests that handlers are at work on, by their keys. */
   readonly #inFlight = new Map<string, ReceivedRequest>();
-  readonly #counters: ServerCounters;
   readonly #limit: MessageSizeLimit;
-  readonly #checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
   readonly #rejectionLog = new LogLimit();
   readonly #returnLog = new LogLimit();
   readonly #failureLog = new LogLimit();
   readonly #givenUpLog = new LogLimit();
 
-  /**
-   * @param codec What the bodies mean.
-   * @param handler Computes the responses.
-   * @param options The server's.
-   * @param counters What the log says how often it happened.
-   * @param checkReplyTo Whether a reply there would cost the connection.
-   */
-  constructor(
-    codec: RpcServerCodec<Request, Response>,
-    handler: RpcHandler<Request, Response>,
-    options: ResolvedServerOptions,
-    counters: ServerCounters,
-    checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>,
-  ) {
-    this.#codec = codec;
-    this.#handler = handler;
+  constructor(options: DispatcherOptions<Input, Output>) {
     this.#options = options;
-    this.#counters = counters;
     this.#limit = new MessageSizeLimit(options.maxMessageBytes);
-    this.#checkReplyTo = checkReplyTo;
-    this.#ownQueues = [options.queue, options.queue + SUSPECTS_SUFFIX];
   }
 
   /** Requests come by this connection now. */
@@ -79,8 +75,9 @@ export class Dispatcher<Request, Response> {
    * its reply address has to be looked at first.
    */
   admit(request: ReceivedRequest): boolean | Promise<boolean> {
-    const refusal = whyUnanswerable(request, this.#ownQueues, this.#isAllowed) ??
-      this.#checkReplyTo(request.replyTo);
+    const { ownQueues, checkReplyTo } = this.#options;
+    const refusal = whyUnanswerable(request, ownQueues, this.#isAllowed) ??
+      checkReplyTo(request.replyTo);
     if (refusal === undefined) return true;
     if (typeof refusal === "string") return this.#isAdmitted(request, refusal);
     return refusal.then((found) => this.#isAdmitted(request, found));
@@ -105,9 +102,9 @@ export class Dispatcher<Request, Response> {
     if (first !== undefined && isSameCall(request) && !first.expired) {
       return this.#serveWith(first, request);
     }
-    let result: Response | PromiseLike<Response>;
+    let result: Output | PromiseLike<Output>;
     try {
-      result = this.#handler(this.#decode(request), contextOf(request));
+      result = this.#options.handler(this.#decode(request), contextOf(request));
     } catch (error) {
       this.#replyError(request, error);
       return;
@@ -122,20 +119,33 @@ export class Dispatcher<Request, Response> {
     );
     const { key } = request;
     this.#inFlight.set(key, request);
+    const timer = this.#limitTime(request);
     return request.settled.then(() => {
+      clearTimeout(timer);
       if (this.#inFlight.get(key) === request) this.#inFlight.delete(key);
     });
   }
 
+  #limitTime(request: ReceivedRequest): ReturnType<typeof setTimeout> | undefined {
+    const { maxTimeMs } = this.#options;
+    if (maxTimeMs > MAX_TIMEOUT_MS) return undefined; // No limit.
+    return setTimeout(() => {
+      const text = `the request took longer than this server allows (${maxTimeMs} ms)`;
+      const error = new RpcError("resource_exhausted", text);
+      request.abort(error);
+      this.#replyError(request, error);
+    }, maxTimeMs);
+  }
+
   /** A codec that throws anything but an `RpcError`, as `JSON.parse` does, means the same. */
-  #decode(request: ReceivedRequest): Request {
+  #decode(request: ReceivedRequest): Input {
     try {
-      return this.#codec.decodeRequest(request.takeBody());
+      return this.#options.service.input.decode(request.takeBody(), request.message.properties);
     } catch (thrown) {
       if (thrown instanceof RpcError) throw thrown;
       logger.debug("a request can't be decoded: {error}", { error: stackOf(thrown) });
-      const { message } = RpcError.from(thrown);
-      throw new RpcError("invalid_argument", `the request can't be decoded: ${message}`);
+      const text = `the request can't be decoded: ${messageOf(thrown)}`;
+      throw new RpcError("invalid_argument", text);
     }
   }
 
@@ -149,8 +159,8 @@ export class Dispatcher<Request, Response> {
 
   /** Answers a request that took its server with it too often. */
   giveUp(request: ReceivedRequest): void {
-    const { maxAttempts, queue } = this.#options;
-    const givenUp = this.#counters.stats.givenUp + 1;
+    const { maxAttempts, service: { queue }, counters } = this.#options;
+    const givenUp = counters.stats.givenUp + 1;
     const level = this.#givenUpLog.passes() ? "error" : "debug";
     logger[level](
       "gave up a request of {queue} that took its server with it {maxAttempts} times " +
@@ -177,7 +187,7 @@ export class Dispatcher<Request, Response> {
 
   #logRejection(reason: string): void {
     if (!this.#rejectionLog.passes()) return;
-    const { rejected } = this.#counters.stats;
+    const { rejected } = this.#options.counters.stats;
     logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
       reason,
       rejected,
@@ -186,21 +196,22 @@ export class Dispatcher<Request, Response> {
 
   /** Counts a reply that came back: its queue does not exist. */
   countReturned(replyTo: string): void {
-    this.#counters.replyReturned();
+    this.#options.counters.replyReturned();
     if (!this.#returnLog.passes()) return;
-    const { unroutable } = this.#counters.stats;
+    const { unroutable } = this.#options.counters.stats;
     logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {
       replyTo,
       unroutable,
     });
   }
 
-  #reply(request: ReceivedRequest, response: Response): void {
+  #reply(request: ReceivedRequest, response: Output): void {
     if (this.#isUnwanted(request)) return;
     try {
-      const body = this.#codec.encodeResponse(response);
+      const { output } = this.#options.service;
+      const body = output.encode(response);
       if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
-      const properties = { contentType: CONTENT_TYPE_TEXT, deliveryMode: TRANSIENT };
+      const properties = { contentType: output.contentType, deliveryMode: TRANSIENT };
       request.channel.reply(request, { body, properties }, "response");
     } catch (error) {
       this.#replyError(request, error);
@@ -209,7 +220,8 @@ export class Dispatcher<Request, Response> {
 
   /** Whether nobody waits for a reply; then the request is settled without one. */
   #isUnwanted(request: ReceivedRequest): boolean {
-    if (request.channel.isLost) return true; // It is delivered again, here or elsewhere.
+    // Answered already, when its time was over; or lost: then it is delivered again.
+    if (request.outcome !== undefined || request.channel.isLost) return true;
     if (request.isAbandoned) request.channel.reject(request, "caller_gone");
     else if (request.expired) this.#expire(request);
     else return false;
@@ -227,7 +239,7 @@ export class Dispatcher<Request, Response> {
       const level = this.#failureLog.passes() ? "error" : "debug";
       logger[level]("a handler failed: {error} ({errors} errors so far)", {
         error: stackOf(thrown),
-        errors: this.#counters.stats.errors + 1,
+        errors: this.#options.counters.stats.errors + 1,
       });
     }
     const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);

@@ -1,19 +1,32 @@
 /**
- * Settings of a server, and what its handler is given.
+ * Settings of a server, and of what it serves.
  *
  * @module
  */
 import { QUEUE_TYPES, type QueueType } from "../../amqp/queue.ts";
-import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
-import {
-  type ConnectOptions,
-  resolveConnectOptions,
-  type ResolvedConnectOptions,
-} from "../connect_options.ts";
+import { type ConnectOptions, resolveConnectOptions } from "../connect_options.ts";
 
 /** Settings of an `RpcServer`. */
 export interface RpcServerOptions extends ConnectOptions {
+  /**
+   * How long one attempt to connect may take, in milliseconds. A server keeps
+   * trying, unless the broker refuses it at the start.
+   *
+   * @default 10000
+   */
+  connectTimeoutMs?: number;
+  /**
+   * How long {@linkcode RpcServer.close} waits for requests under way, in
+   * milliseconds. What is unanswered then goes back to the queue.
+   *
+   * @default 30000
+   */
+  drainTimeoutMs?: number;
+}
+
+/** Settings of one service of an `RpcServer`. */
+export interface ServeOptions {
   /**
    * How the request queue is declared if it doesn't exist yet. One that
    * exists is used as it is.
@@ -36,19 +49,21 @@ export interface RpcServerOptions extends ConnectOptions {
    */
   prefetch?: number;
   /**
-   * How long one attempt to connect may take, in milliseconds. A server keeps
-   * trying, unless the broker refuses it at the start.
+   * How many handlers run at the same time, from 1. Of the requests that the
+   * broker has handed out, the others wait. A handler that returns no promise is
+   * one of them for as long as it runs.
    *
-   * @default 10000
+   * @default Infinity
    */
-  connectTimeoutMs?: number;
+  concurrency?: number;
   /**
-   * How long {@linkcode RpcServer.close} waits for requests under way, in
-   * milliseconds. What is unanswered then goes back to the queue.
+   * How long a handler may take, in milliseconds, whatever time the caller has.
+   * When it is over, the handler's signal aborts and the caller gets
+   * `resource_exhausted`. `Infinity`: as long as it likes.
    *
-   * @default 30000
+   * @default Infinity
    */
-  drainTimeoutMs?: number;
+  maxTimeMs?: number;
   /**
    * How many servers in a row a request may take with it before it is answered
    * with `internal`, from 2. It is started among others at first, alone the
@@ -74,58 +89,30 @@ export interface RpcServerOptions extends ConnectOptions {
   allowReplyTo?: (replyTo: string) => boolean;
 }
 
-/** What a handler may know of a request besides its body. */
-export interface HandlerContext {
-  /**
-   * Aborts when the result is of no use any more: the request's time is up,
-   * or the connection it came by is gone, or the server gives up waiting.
-   */
-  readonly signal: AbortSignal;
-  /**
-   * When the caller stops waiting, on the clock of `performance.now()`;
-   * `undefined` if the request has no `expiration`, or one of 0. Counted from
-   * the delivery: a server can't see how long a request waited in the queue.
-   * It becomes later when the caller sends the same call again.
-   */
-  readonly deadline: number | undefined;
-  /** Whether the request was delivered before, and not acknowledged. */
-  readonly redelivered: boolean;
-  /**
-   * Looks whether anybody still listens at the request's reply address: two
-   * round trips to the broker, for a handler to make before expensive work.
-   * `true`: nobody does, and whatever the handler gives is not sent.
-   */
-  isCallerGone(): Promise<boolean>;
-}
-
-/**
- * Computes a response, or gives a promise of one (anything with a `then`
- * method). An `RpcError` it throws reaches the caller, anything else as
- * `internal`.
- */
-export type RpcHandler<Request, Response> = (
-  request: Request,
-  context: HandlerContext,
-) => Response | PromiseLike<Response>;
-
 /** {@linkcode RpcServerOptions}, checked and complete. */
-export type ResolvedServerOptions =
-  & ResolvedConnectOptions
-  & Required<Omit<RpcServerOptions, keyof ConnectOptions | "allowReplyTo">>
-  & Pick<RpcServerOptions, "allowReplyTo">;
+export type ResolvedServerOptions = ReturnType<typeof resolveServerOptions>;
+
+/** {@linkcode ServeOptions}, checked and complete. */
+export type ResolvedServeOptions = ReturnType<typeof resolveServeOptions>;
 
 /** `basic.qos` holds the prefetch count in 16 bits; 0 would mean no limit. */
 const MAX_PREFETCH = 65_535;
 
 /** Fills in the defaults; throws `invalid_argument` for a setting out of its range. */
-export function resolveServerOptions(
-  options: RpcServerOptions,
-): ResolvedServerOptions {
+export function resolveServerOptions(options: RpcServerOptions) {
+  const { connectTimeoutMs = 10_000, drainTimeoutMs = 30_000 } = options;
+  checkTimeout("connectTimeoutMs", connectTimeoutMs);
+  checkTimeout("drainTimeoutMs", drainTimeoutMs);
+  return { ...resolveConnectOptions(options, "server"), connectTimeoutMs, drainTimeoutMs };
+}
+
+/** Fills in the defaults; throws `invalid_argument` for a setting out of its range. */
+export function resolveServeOptions(options: ServeOptions) {
   const {
     queueType = "transient",
     prefetch = 64,
-    connectTimeoutMs = 10_000,
-    drainTimeoutMs = 30_000,
+    concurrency = Infinity,
+    maxTimeMs = Infinity,
     maxAttempts = 3,
     quarantine = true,
     allowReplyTo,
@@ -133,17 +120,9 @@ export function resolveServerOptions(
   checkChoice("queueType", queueType, QUEUE_TYPES);
   checkInteger("prefetch", prefetch, 1, MAX_PREFETCH);
   checkInteger("maxAttempts", maxAttempts, 2, Number.MAX_SAFE_INTEGER);
-  checkTimeout("connectTimeoutMs", connectTimeoutMs);
-  checkTimeout("drainTimeoutMs", drainTimeoutMs);
-  const connect = resolveConnectOptions(options, "server", SUSPECTS_SUFFIX.length);
-  return {
-    ...connect,
-    queueType,
-    prefetch,
-    connectTimeoutMs,
-    drainTimeoutMs,
-    maxAttempts,
-    quarantine,
-    ...(allowReplyTo === undefined ? {} : { allowReplyTo }),
-  };
+  if (concurrency !== Infinity) {
+    checkInteger("concurrency", concurrency, 1, Number.MAX_SAFE_INTEGER);
+  }
+  if (maxTimeMs !== Infinity) checkTimeout("maxTimeMs", maxTimeMs);
+  return { queueType, prefetch, concurrency, maxTimeMs, maxAttempts, quarantine, allowReplyTo };
 }

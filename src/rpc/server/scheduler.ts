@@ -20,10 +20,16 @@ export class RequestScheduler {
   readonly #tasks: Task[] = [];
   #scheduled = false;
   #busyMs = 0;
+  readonly #concurrency: number;
   /** Tasks that have begun and not ended. */
   #inFlight = 0;
   #isPaused = false;
   #onIdle: () => void = () => {};
+
+  /** @param concurrency How many tasks run at the same time. */
+  constructor(concurrency = Infinity) {
+    this.#concurrency = concurrency;
+  }
 
   /** Runs `task` now if nothing is before it and the slice isn't used up. */
   push(task: Task): void {
@@ -66,7 +72,7 @@ export class RequestScheduler {
 
   readonly #run = (): void => {
     let start = performance.now();
-    while (this.#tasks.length > 0 && !this.#isPaused) {
+    while (this.#tasks.length > 0 && !this.#isPaused && this.#inFlight < this.#concurrency) {
       this.#begin(this.#tasks.shift()!);
       const now = performance.now();
       this.#busyMs += now - start;
@@ -87,6 +93,7 @@ export class RequestScheduler {
     ended.then(() => {
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.#onIdle();
+      this.#schedule();
     });
   }
 }

@@ -3,12 +3,23 @@
  *
  * @module
  */
+import type { ConnectionState } from "../../amqp/supervisor.ts";
 import { RpcError } from "../../errors.ts";
 import { RpcClient } from "../../rpc/client/client.ts";
-import type { CallOptions } from "../../rpc/client/options.ts";
+import type { CallOptions, RpcClientOptions, RpcClientStats } from "../../rpc/client/options.ts";
+import { checkQueueName, type Service } from "../../rpc/service.ts";
 import { checkArgument } from "./argument.ts";
-import { fibonacciClientCodec } from "./codec.ts";
-import type { RpcClientOptions } from "../../rpc/client/options.ts";
+import { fibonacci } from "./service.ts";
+
+/** Settings of a {@linkcode FibonacciClient}. */
+export interface FibonacciClientOptions extends RpcClientOptions {
+  /**
+   * The request queue.
+   *
+   * @default "rpc_queue"
+   */
+  queue?: string;
+}
 
 /**
  * An {@linkcode RpcClient} that calls for Fibonacci numbers.
@@ -23,16 +34,52 @@ import type { RpcClientOptions } from "../../rpc/client/options.ts";
  * }
  * ```
  */
-export class FibonacciClient extends RpcClient<string, string> {
+export class FibonacciClient implements AsyncDisposable {
+  readonly #client: RpcClient;
+  readonly #service: Service<string, string>;
+
   /**
-   * Makes a client; it connects at the first call.
+   * Creates a client; it connects at the first call.
    *
-   * @param options Settings; all have defaults. Its calls are `idempotent` unless
-   * they say otherwise.
+   * @param options Settings; all have defaults.
+   * @throws {RpcError} `invalid_argument` for a setting out of its range.
    */
-  constructor(options: RpcClientOptions = {}) {
-    const { idempotent = true } = options;
-    super(fibonacciClientCodec, { ...options, idempotent });
+  constructor({ queue, ...options }: FibonacciClientOptions = {}) {
+    this.#service = fibonacci(queue);
+    checkQueueName(this.#service.queue);
+    this.#client = new RpcClient(options);
+  }
+
+  /** See {@linkcode RpcClient.state}. */
+  get state(): ConnectionState | "idle" {
+    return this.#client.state;
+  }
+
+  /** See {@linkcode RpcClient.stats}. */
+  get stats(): Readonly<RpcClientStats> {
+    return this.#client.stats;
+  }
+
+  /** See {@linkcode RpcClient.pending}. */
+  get pending(): number {
+    return this.#client.pending;
+  }
+
+  /** See {@linkcode RpcClient.connect}. */
+  connect(): Promise<void> {
+    return this.#client.connect();
+  }
+
+  /**
+   * Calls for the nth Fibonacci number.
+   *
+   * @param digits n in decimal digits, which are sent as they are.
+   * @param options The call's own settings.
+   * @returns The number in decimal digits.
+   * @throws {RpcError} What the call ends with.
+   */
+  call(digits: string, options?: CallOptions): Promise<string> {
+    return this.#client.call(this.#service, digits, options);
   }
 
   /**
@@ -50,6 +97,16 @@ export class FibonacciClient extends RpcClient<string, string> {
       typeof n === "number" ? numberText(n) : String(n),
     );
     return BigInt(await this.call(digits, options));
+  }
+
+  /** See {@linkcode RpcClient.close}. */
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  /** The same as {@linkcode FibonacciClient.close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }
 

@@ -3,19 +3,29 @@
  *
  * @module
  */
-import { RpcError } from "../../errors.ts";
-import { DEFAULT_MAX_MESSAGE_BYTES } from "../../protocol/names.ts";
+import type { ConnectionState } from "../../amqp/supervisor.ts";
 import { checkInteger, checkTimeout } from "../../checks.ts";
+import { RpcError } from "../../errors.ts";
+import { DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_QUEUE } from "../../protocol/names.ts";
+import type { HandlerContext } from "../../rpc/server/handler.ts";
+import type { RpcServerStats } from "../../rpc/server/observer.ts";
+import type { RpcServerOptions, ServeOptions } from "../../rpc/server/options.ts";
 import { RpcServer } from "../../rpc/server/server.ts";
-import type { HandlerContext, RpcServerOptions } from "../../rpc/server/options.ts";
-import { fibonacciServerCodec } from "./codec.ts";
-import { ComputePool, MIN_POOL_N } from "./pool/compute_pool.ts";
+import { DEFAULT_MAX_N, DEFAULT_MAX_TIME_MS, MAX_MAX_N, MAX_WORKERS } from "./limits.ts";
 import { fibonacciDecimal } from "./math/decimal.ts";
 import { decimalDigits } from "./math/fibonacci.ts";
-import { DEFAULT_MAX_N, DEFAULT_MAX_TIME_MS, MAX_MAX_N, MAX_WORKERS } from "./limits.ts";
+import { ComputePool, MIN_POOL_N } from "./pool/compute_pool.ts";
+import { servedFibonacci } from "./service.ts";
 
 /** Settings of a {@linkcode FibonacciServer}. */
-export interface FibonacciServerOptions extends RpcServerOptions {
+export interface FibonacciServerOptions
+  extends RpcServerOptions, Omit<ServeOptions, "concurrency" | "maxTimeMs"> {
+  /**
+   * The request queue.
+   *
+   * @default "rpc_queue"
+   */
+  queue?: string;
   /**
    * The largest n that is computed; a larger one is answered with `out_of_range`.
    *
@@ -59,41 +69,72 @@ const MIN_LOOK_N = 2_000_000;
  * }
  * ```
  */
-export class FibonacciServer extends RpcServer<number, string | Uint8Array> {
+export class FibonacciServer implements AsyncDisposable {
+  /** See {@linkcode RpcServer.closed}. */
+  readonly closed: Promise<void>;
+  readonly #server: RpcServer;
   readonly #pool: ComputePool;
 
   /**
-   * Makes a server; {@linkcode RpcServer.start} starts it.
+   * Creates a server; {@linkcode FibonacciServer.start} starts it.
    *
    * @param options Settings; all have defaults.
    * @throws {RpcError} `invalid_argument` for a setting out of its range.
    */
   constructor(options: FibonacciServerOptions = {}) {
     const { maxN = DEFAULT_MAX_N, maxTimeMs = DEFAULT_MAX_TIME_MS, workers } = options;
-    const { maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
+    const { queue = DEFAULT_QUEUE, maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES } = options;
     checkInteger("maxN", maxN, 0, MAX_MAX_N);
     checkTimeout("maxTimeMs", maxTimeMs);
     if (workers !== undefined) checkInteger("workers", workers, 0, MAX_WORKERS);
     const pool = new ComputePool({ workers });
-    super(
-      fibonacciServerCodec(maxN),
-      (n, context) => {
-        if (n >= MIN_POOL_N) return computeBig(pool, n, context, maxTimeMs, maxMessageBytes);
-        pool.smallCall();
-        return fibonacciDecimal(n);
-      },
-      options,
-    );
     this.#pool = pool;
+    this.#server = new RpcServer(options);
+    this.closed = this.#server.closed;
+    this.#server.serve(servedFibonacci(queue, maxN), (n, context) => {
+      if (n >= MIN_POOL_N) return computeBig(pool, n, context, maxTimeMs, maxMessageBytes);
+      pool.smallCall();
+      return fibonacciDecimal(n);
+    }, { ...options, maxTimeMs: Infinity }); // The pool keeps to the time.
+  }
+
+  /** See {@linkcode RpcServer.state}. */
+  get state(): ConnectionState | "idle" {
+    return this.#server.state;
+  }
+
+  /** See {@linkcode RpcServer.broker}. */
+  get broker(): string | undefined {
+    return this.#server.broker;
+  }
+
+  /** See {@linkcode RpcServer.stats}. */
+  get stats(): Readonly<RpcServerStats> {
+    return this.#server.stats;
+  }
+
+  /** See {@linkcode RpcServer.pending}. */
+  get pending(): number {
+    return this.#server.pending;
+  }
+
+  /** See {@linkcode RpcServer.start}. */
+  start(): Promise<void> {
+    return this.#server.start();
   }
 
   /** See {@linkcode RpcServer.close}. */
-  override async close(): Promise<number> {
+  async close(): Promise<number> {
     try {
-      return await super.close();
+      return await this.#server.close();
     } finally {
       this.#pool.close();
     }
+  }
+
+  /** The same as {@linkcode FibonacciServer.close}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 }
 

@@ -8,11 +8,14 @@ import {
 import { once } from "node:events";
 import net from "node:net";
 import { RpcError } from "../../../src/errors.ts";
-import { FibonacciClient } from "../../../src/services/fibonacci/client.ts";
+import {
+  FibonacciClient,
+  type FibonacciClientOptions,
+} from "../../../src/services/fibonacci/client.ts";
 import { FibonacciServer } from "../../../src/services/fibonacci/server.ts";
 import { RpcClient } from "../../../src/rpc/client/client.ts";
-import type { RpcClientCodec } from "../../../src/rpc/codec.ts";
-import type { RpcClientOptions } from "../../../src/rpc/client/options.ts";
+import { text } from "../../../src/rpc/codec.ts";
+import type { CalledService } from "../../../src/rpc/service.ts";
 import { sharedBroker, uniqueQueue } from "../../support/broker.ts";
 import { RawChannel } from "../../support/raw_channel.ts";
 import { concat, shortString, u16 } from "../../support/raw_socket.ts";
@@ -21,7 +24,7 @@ import { waitFor } from "../../support/wait.ts";
 
 const broker = await sharedBroker();
 
-function newClient(options: RpcClientOptions = {}): FibonacciClient {
+function newClient(options: FibonacciClientOptions = {}): FibonacciClient {
   return new FibonacciClient({ url: broker.url, ...options });
 }
 
@@ -106,9 +109,9 @@ Deno.test("RpcClient: what must not run twice waits for the broker's word on its
   const queue = uniqueQueue("client");
   await peer.declare(queue);
   await using way = await brokenWay("deaf");
-  await using client = newClient({ url: way.url, queue, idempotent: false });
-  const codes = [{}, { idempotent: true }].map((options, i) =>
-    codeOf(client.call(String(i), { timeoutMs: 60_000, ...options }))
+  await using client = newClient({ url: way.url, queue });
+  const codes = [false, true].map((idempotent, i) =>
+    codeOf(client.call(String(i), { timeoutMs: 60_000, idempotent }))
   );
   const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the other request" });
   assertEquals(request.bodyToString(), "1");
@@ -295,23 +298,24 @@ Deno.test("RpcClient: a request that can't be described any more costs the words
   const queue = uniqueQueue("client");
   await peer.declare(queue);
   let describable = true;
-  const codec: RpcClientCodec<string | string[], string> = {
-    encodeRequest: (request) => String(request),
-    decodeResponse: (body) => new TextDecoder().decode(body),
+  const service: CalledService<string | string[], string> = {
+    queue,
+    input: { contentType: "text/plain", encode: (request) => String(request) },
+    output: text,
     describe(request) {
       if (!describable) throw new Error("no words");
       return `request(${request})`;
     },
   };
-  await using client = new RpcClient(codec, { url: broker.url, queue, timeoutMs: 200 });
+  await using client = new RpcClient({ url: broker.url, timeoutMs: 200 });
   const changed = ["as it was"];
   const calls = ["text", changed].map((request) =>
-    assertRejects(() => client.call(request), RpcError)
+    assertRejects(() => client.call(service, request), RpcError)
   );
   changed[0] = "changed later";
   describable = false;
-  const [text, array] = await Promise.all(calls);
-  assertMatch(text!.message, /^no reply to a call that can't be described from /);
+  const [unknown, array] = await Promise.all(calls);
+  assertEquals(unknown!.message.startsWith(`no reply to a call of ${queue} from `), true);
   assertMatch(array!.message, /^no reply to request\(as it was\) from /);
 });
 
@@ -424,7 +428,7 @@ Deno.test("RpcClient: refused credentials and vhosts fail at once, without the p
 });
 
 Deno.test("RpcClient: refuses bad settings", () => {
-  const bad: RpcClientOptions[] = [
+  const bad: FibonacciClientOptions[] = [
     { timeoutMs: 0 },
     { timeoutMs: NaN },
     { timeoutMs: 2 ** 31 },

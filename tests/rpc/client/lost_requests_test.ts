@@ -1,11 +1,12 @@
 import { assertEquals } from "@std/assert";
 import type { QueueInspection } from "../../../src/amqp/queue.ts";
+import { CalledQueue } from "../../../src/rpc/client/called_queue.ts";
 import type { PendingCall } from "../../../src/rpc/client/pending_call.ts";
 import type { ReplyConsumer } from "../../../src/rpc/client/reply_consumer.ts";
 import { LostRequestDetector } from "../../../src/rpc/client/lost_requests.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 
-type Call = PendingCall<unknown, never>;
+type Call = PendingCall;
 
 const AFTER_MS = 1_000;
 
@@ -16,20 +17,17 @@ class Scene implements Disposable {
   readonly resent: string[] = [];
   readonly pauses: number[] = [];
   readonly session = {} as ReplyConsumer;
-  readonly watch: LostRequestDetector<Call>;
+  readonly watch: LostRequestDetector;
   queue: QueueInspection = { found: true, consumers: 1, messages: 0 };
+  readonly called = new CalledQueue("queue");
   connected = true;
   looks = 0;
 
   constructor(resendAfterMs = AFTER_MS) {
-    this.watch = new LostRequestDetector<Call>({
+    this.watch = new LostRequestDetector({
       resendAfterMs,
       pending: this.pending,
       session: () => this.connected ? this.session : undefined,
-      inspect: () => {
-        this.looks += 1;
-        return Promise.resolve(this.queue);
-      },
       resend: (call, pauseMs) => {
         this.resent.push(call.options.id);
         this.pauses.push(pauseMs);
@@ -37,6 +35,10 @@ class Scene implements Disposable {
         call.sentAt = performance.now();
       },
     });
+    this.called.inspect = () => {
+      this.looks += 1;
+      return Promise.resolve(this.queue);
+    };
     this.watch.start();
   }
 
@@ -46,7 +48,7 @@ class Scene implements Disposable {
   ): Call {
     const { idempotent = true, sent = 1, timeoutMs = 1_000 * AFTER_MS } = options;
     const call = {
-      options: { id, idempotent, timeoutMs },
+      options: { id, idempotent, timeoutMs, queue: this.called },
       deadline: performance.now() + timeoutMs,
       sent,
       sentAt: performance.now(),
@@ -123,7 +125,7 @@ Deno.test("LostRequestDetector: what is not idempotent is not sent again, whatev
   scene.send("a", { idempotent: false });
   await scene.advance(AFTER_MS);
   scene.queue = { found: false };
-  scene.watch.queueMissing();
+  scene.called.missingAt = performance.now();
   scene.answer(scene.send("b"));
   await scene.advance(100 * AFTER_MS);
   assertEquals([scene.resent, scene.looks], [[], 0]);
@@ -164,7 +166,7 @@ Deno.test("LostRequestDetector: what was sent before its queue was missing is se
   scene.queue = { found: true, consumers: 1, messages: 1 };
   scene.send("before");
   await scene.advance(10);
-  scene.watch.queueMissing();
+  scene.called.missingAt = performance.now();
   await scene.advance(10);
   scene.send("after");
   await scene.advance(AFTER_MS / 4 + AFTER_MS);

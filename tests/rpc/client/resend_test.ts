@@ -1,4 +1,4 @@
-/** What is sent again, and what never is: see `RpcClientOptions.idempotent`. */
+/** What is sent again, and what never is: see `ServiceTarget.idempotent`. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { AMQPMessage } from "@cloudamqp/amqp-client";
 import { RpcError } from "../../../src/errors.ts";
@@ -15,18 +15,11 @@ import {
   send,
   startScriptedBroker,
 } from "../../support/scripted_broker.ts";
+import { texts } from "../../support/services.ts";
 import { waitFor } from "../../support/wait.ts";
 
 const broker = await sharedBroker();
 const port = Number(new URL(broker.url).port || 5672);
-
-const codec = {
-  encodeRequest: (text: string) => text,
-  decodeRequest: (body: Uint8Array) => new TextDecoder().decode(body),
-  encodeResponse: (text: string) => text,
-  decodeResponse: (body: Uint8Array) => new TextDecoder().decode(body),
-  describe: (text: string) => `work(${text})`,
-};
 
 /** Takes the next request, which is lost unless it is answered. */
 function next(peer: RawChannel, queue: string): Promise<AMQPMessage> {
@@ -66,21 +59,27 @@ Deno.test("resend: a request that vanished goes out again while others keep the 
 Deno.test("resend: a long call of a service runs once, on whichever of its servers", async () => {
   const queue = uniqueQueue("once");
   const ran: string[] = [];
-  const servers = Array.from({ length: 3 }, () =>
-    new RpcServer(codec, async (text) => {
+  const service = texts(queue);
+  const servers = Array.from({ length: 3 }, () => {
+    const server = new RpcServer({ url: broker.url });
+    server.serve(service, async (text) => {
       ran.push(text);
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       return text;
-    }, { url: broker.url, queue }));
+    });
+    return server;
+  });
   try {
     for (const server of servers) await server.start();
-    await using client = new RpcClient(codec, { url: broker.url, queue, resendAfterMs: 100 });
+    await using client = new RpcClient({ url: broker.url, resendAfterMs: 100 });
     // Others are answered meanwhile: the queue is empty, and it was overtaken.
-    assertEquals(await Promise.all([client.call("a"), client.call("b")]), ["a", "b"]);
+    assertEquals(await Promise.all([client.call(service, "a"), client.call(service, "b")]), [
+      "a",
+      "b",
+    ]);
     // So long that nobody doubts it is lost, it would be sent again: not while a server has it.
-    const patient = { url: broker.url, queue, idempotent: true, resendAfterMs: 1_000 };
-    await using idempotent = new RpcClient(codec, patient);
-    assertEquals(await idempotent.call("c"), "c");
+    await using idempotent = new RpcClient({ url: broker.url, resendAfterMs: 1_000 });
+    assertEquals(await idempotent.call({ ...service, idempotent: true }, "c"), "c");
     assertEquals([client.stats.resubmissions, idempotent.stats.resubmissions], [0, 0]);
   } finally {
     await Promise.all(servers.map((server) => server.close()));
@@ -109,12 +108,14 @@ Deno.test("resend: requests that a full queue refused go out again, one after th
     "x-max-length": 10,
     "x-overflow": "reject-publish",
   });
-  await using server = new RpcServer(codec, (text) => text, { url: broker.url, queue });
+  const service = texts(queue, { idempotent: true });
+  await using server = new RpcServer({ url: broker.url });
+  server.serve(service, (text) => text);
   await server.start();
-  const options = { url: broker.url, queue, idempotent: true, resendAfterMs: 2_000 };
-  await using client = new RpcClient(codec, { ...options, timeoutMs: 60_000 });
+  const options = { url: broker.url, resendAfterMs: 2_000, timeoutMs: 60_000 };
+  await using client = new RpcClient(options);
   const numbers = Array.from({ length: 150 }, (_, i) => String(i));
-  assertEquals(await Promise.all(numbers.map((text) => client.call(text))), numbers);
+  assertEquals(await Promise.all(numbers.map((text) => client.call(service, text))), numbers);
   await peer.channel.queueDelete(queue);
 });
 
@@ -173,10 +174,10 @@ Deno.test("resend: unless a service says that it may, a call fails with its conn
   const queue = uniqueQueue("once");
   await peer.declare(queue);
   await using proxy = await startProxy(port);
-  const options = { url: proxy.url(broker.url), queue, timeoutMs: 60_000 };
-  await using client = new RpcClient(codec, options);
-  const once = assertRejects(() => client.call("once"), RpcError);
-  const again = client.call("again", { idempotent: true });
+  const service = texts(queue);
+  await using client = new RpcClient({ url: proxy.url(broker.url), timeoutMs: 60_000 });
+  const once = assertRejects(() => client.call(service, "once"), RpcError);
+  const again = client.call(service, "again", { idempotent: true });
   again.catch(() => {});
   await waitFor(async () => (await peer.look(queue)).messages === 2, { what: "both requests" });
   proxy.reset();
@@ -201,10 +202,13 @@ Deno.test("resend: a call that was never sent is not lost with a connection", as
       },
     },
   });
-  await using client = new RpcClient(codec, { url: scripted.url });
+  await using client = new RpcClient({ url: scripted.url });
   await client.connect();
   await waitFor(() => client.state === "blocked", { what: "the alarm" });
-  const call = assertRejects(() => client.call("x", { timeoutMs: 60_000 }), RpcError);
+  const call = assertRejects(
+    () => client.call(texts("queue"), "x", { timeoutMs: 60_000 }),
+    RpcError,
+  );
   scripted.connections[0]!.close();
   await waitFor(() => scripted.count("basic.publish") === 1 || client.pending === 0, {
     what: "the request on the next connection",
@@ -221,8 +225,8 @@ Deno.test("resend: where a server is required but can't be seen, a call goes out
     },
   });
   const options = { url: scripted.url, requireServer: true, timeoutMs: 2_000 };
-  await using client = new RpcClient(codec, options);
-  const { code } = await assertRejects(() => client.call("x"), RpcError);
+  await using client = new RpcClient(options);
+  const { code } = await assertRejects(() => client.call(texts("queue"), "x"), RpcError);
   assertEquals([code, scripted.count("basic.publish")], ["deadline_exceeded", 1]);
 });
 
@@ -239,9 +243,9 @@ Deno.test("resend: what waits for a look and for the end of an alarm goes out on
     },
   });
   const options = { url: scripted.url, requireServer: true, timeoutMs: 2_000 };
-  await using client = new RpcClient(codec, options);
+  await using client = new RpcClient(options);
   await client.connect();
-  const { code } = await assertRejects(() => client.call("x"), RpcError);
+  const { code } = await assertRejects(() => client.call(texts("queue"), "x"), RpcError);
   assertEquals([code, scripted.count("basic.publish")], ["deadline_exceeded", 1]);
   assertEquals(client.stats.resubmissions, 0);
 });

@@ -1,20 +1,16 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Delivery, MessageProperties } from "../../../src/amqp/message.ts";
 import { RpcError } from "../../../src/errors.ts";
-import type { RpcServerCodec } from "../../../src/rpc/codec.ts";
 import { Dispatcher } from "../../../src/rpc/server/dispatcher.ts";
 import { type RequestOutcome, ServerCounters } from "../../../src/rpc/server/observer.ts";
-import { resolveServerOptions, type RpcHandler } from "../../../src/rpc/server/options.ts";
+import type { RpcHandler } from "../../../src/rpc/server/handler.ts";
+import { resolveServeOptions, type ServeOptions } from "../../../src/rpc/server/options.ts";
+import { texts } from "../../support/services.ts";
 import {
   ReceivedRequest,
   type Reply,
   type SettlementChannel,
 } from "../../../src/rpc/server/request.ts";
-
-const echo: RpcServerCodec<string, string> = {
-  decodeRequest: (body) => new TextDecoder().decode(body),
-  encodeResponse: (text) => text,
-};
 
 /** A dispatcher, and requests on a channel that writes down how each is settled. */
 class Scene {
@@ -26,12 +22,20 @@ class Scene {
 
   constructor(
     handler: RpcHandler<string, string>,
-    options: Parameters<typeof resolveServerOptions>[0] = {},
+    options: ServeOptions & { maxMessageBytes?: number } = {},
     checkReplyTo: (replyTo: string) => string | undefined | Promise<string | undefined> = () =>
       undefined,
   ) {
-    const resolved = resolveServerOptions({ queue: "echo", ...options });
-    this.dispatcher = new Dispatcher(echo, handler, resolved, this.counters, checkReplyTo);
+    this.dispatcher = new Dispatcher({
+      maxMessageBytes: 1_000_000,
+      ...options,
+      ...resolveServeOptions(options),
+      service: texts("echo"),
+      ownQueues: new Set(["echo"]),
+      handler,
+      counters: this.counters,
+      checkReplyTo,
+    });
   }
 
   request(text: string, properties: MessageProperties = {}): ReceivedRequest {

@@ -1,14 +1,15 @@
 /** What becomes of requests that are delivered again, whatever happens to the suspects' queue. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { fibonacciServerCodec } from "../../../src/services/fibonacci/codec.ts";
 import { RpcServer } from "../../../src/rpc/server/server.ts";
-import type { RpcHandler, RpcServerOptions } from "../../../src/rpc/server/options.ts";
+import type { RpcHandler } from "../../../src/rpc/server/handler.ts";
+import type { RpcServerOptions, ServeOptions } from "../../../src/rpc/server/options.ts";
 import { type Broker, sharedBroker, startBroker, uniqueQueue } from "../../support/broker.ts";
 import { DyingServer } from "../../support/dying_server.ts";
 import { CollectedLog } from "../../support/log.ts";
 import { type FaultProxy, startProxy } from "../../support/proxy.ts";
 import { RawChannel } from "../../support/raw_channel.ts";
 import { RawSocket } from "../../support/raw_socket.ts";
+import { numbers } from "../../support/services.ts";
 import { waitFor } from "../../support/wait.ts";
 
 type Body = string | Uint8Array;
@@ -18,10 +19,12 @@ const double: RpcHandler<number, Body> = (n) => String(2 * n);
 function makeServer(
   url: string,
   queue: string,
-  options: RpcServerOptions = {},
+  options: RpcServerOptions & ServeOptions = {},
   handler: RpcHandler<number, Body> = double,
-): RpcServer<number, Body> {
-  return new RpcServer(fibonacciServerCodec(1_000_000), handler, { ...options, url, queue });
+): RpcServer {
+  const server = new RpcServer({ ...options, url });
+  server.serve(numbers(queue, 1_000_000), handler, options);
+  return server;
 }
 
 /** Sends requests to a server that dies with some of them, or all, and waits until all are answered. */
@@ -135,12 +138,12 @@ Deno.test("redelivered requests are answered, and one line says so, where the su
 
 /** A server whose requests wait until they are released. */
 class WaitingServer {
-  readonly server: RpcServer<number, Body>;
+  readonly server: RpcServer;
   /** How often a request was started. */
   starts = 0;
   #release = Promise.withResolvers<void>();
 
-  constructor(url: string, queue: string, options: RpcServerOptions = {}) {
+  constructor(url: string, queue: string, options: ServeOptions = {}) {
     this.server = makeServer(url, queue, options, async (n) => {
       this.starts += 1;
       await this.#release.promise;

@@ -22,12 +22,12 @@ const RESERVED_REPLY_PREFIXES = [`${DIRECT_REPLY_TO}.`, "amq.gen-"];
  */
 export function whyUnanswerable(
   request: ReceivedRequest,
-  ownQueues: readonly string[],
+  ownQueues: ReadonlySet<string>,
   isAllowed: (replyTo: string) => boolean,
 ): string | undefined {
   const { replyTo } = request;
   if (replyTo === "") return "no reply_to";
-  if (ownQueues.includes(replyTo)) return "its reply_to is the request queue";
+  if (ownQueues.has(replyTo)) return "its reply_to is the request queue";
   // RabbitMQ refuses to declare a queue of such a name, by closing the connection.
   if (!replyTo.isWellFormed()) return "its reply_to is not UTF-8";
   const isReserved = replyTo.startsWith(RESERVED_PREFIX);

@@ -316,7 +316,7 @@ function givenUp(n: number, signal: AbortSignal): RpcError {
 function tookTooLong({ n, maxTimeMs }: Job): RpcError {
   return new RpcError(
     "resource_exhausted",
-    `fib(${n}) took longer than ${maxTimeMs} ms (the server's --max-time)`,
+    `fib(${n}) took longer than this server allows (${maxTimeMs} ms)`,
   );
 }
 

@@ -1,0 +1,232 @@
+/**
+ * One queue that a server consumes: declared, consumed again after each loss,
+ * and drained at the end.
+ *
+ * @module
+ */
+import { getLogger } from "@logtape/logtape";
+import type { Consumer } from "../../amqp/channel.ts";
+import type { Connection } from "../../amqp/connection.ts";
+import { channelError } from "../../amqp/failure.ts";
+import type { Delivery } from "../../amqp/message.ts";
+import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
+import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
+import type { ServedService } from "../service.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import type { RpcHandler } from "./handler.ts";
+import type { ServerCounters } from "./observer.ts";
+import type { ResolvedServeOptions } from "./options.ts";
+import { OwnLosses } from "./quarantine/own_losses.ts";
+import { Quarantine } from "./quarantine/quarantine.ts";
+import { ReplyGuard } from "./reply_to/reply_guard.ts";
+import type { ReplyProbe } from "./reply_to/reply_probe.ts";
+import type { ReceivedRequest } from "./request.ts";
+import { RequestChannel } from "./request_channel.ts";
+import { RequestScheduler } from "./scheduler.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
+
+/** How the consumer is named on its channel. */
+const CONSUMER_TAG = "fibrpc";
+
+/** What all queues of a server share. */
+export interface ServedQueueOwner {
+  /** See `ConnectOptions.maxMessageBytes`. */
+  readonly maxMessageBytes: number;
+  /** All queues that the server consumes. */
+  readonly ownQueues: ReadonlySet<string>;
+  readonly counters: ServerCounters;
+  /** Looks whether callers are there. */
+  readonly probe: ReplyProbe;
+  /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
+  readonly guardProbe: ReplyProbe;
+  /** Is called whenever there is one open request less. */
+  readonly onSettled: () => void;
+}
+
+/** See the module. */
+export class ServedQueue {
+  readonly #queue: string;
+  readonly #options: ResolvedServeOptions;
+  readonly #owner: ServedQueueOwner;
+  readonly #dispatcher: Pick<
+    Dispatcher<unknown, unknown>,
+    "admit" | "countReturned" | "giveUp" | "learn" | "serve" | "startOn"
+  >;
+  readonly #scheduler: RequestScheduler;
+  readonly #guard: ReplyGuard;
+  /** The requests that this server lost with a connection, and that come back. */
+  readonly #losses: OwnLosses;
+  readonly #quarantine: Quarantine | undefined;
+  /** All that may still hold requests: after a consumer is lost, its channel's too. */
+  readonly #channels = new Set<RequestChannel>();
+  readonly #consumers = new Map<RequestChannel, Consumer>();
+  #connection: Connection | undefined;
+  #consumer: Consumer | undefined;
+  #queueType: QueueType;
+  #isStopped = false;
+
+  constructor(
+    service: ServedService<unknown, unknown>,
+    handler: RpcHandler<unknown, unknown>,
+    options: ResolvedServeOptions,
+    owner: ServedQueueOwner,
+  ) {
+    this.#queue = service.queue;
+    this.#options = options;
+    this.#owner = owner;
+    this.#queueType = options.queueType;
+    this.#scheduler = new RequestScheduler(options.concurrency);
+    this.#guard = new ReplyGuard({
+      look: (broker, address) => owner.guardProbe.look(broker, address),
+      prefetch: options.prefetch,
+    });
+    this.#dispatcher = new Dispatcher({
+      ...options,
+      ...owner,
+      service,
+      handler,
+      checkReplyTo: (replyTo) => this.#guard.check(replyTo),
+    });
+    this.#losses = new OwnLosses(2 * options.prefetch);
+    if (options.quarantine) this.#quarantine = this.#makeQuarantine();
+  }
+
+  /** How many requests it has taken and not settled. */
+  get pending(): number {
+    let pending = 0;
+    for (const { open } of this.#channels) pending += open.size;
+    return pending;
+  }
+
+  /**
+   * Consumes, unless it does already.
+   *
+   * @param replyAddress A direct reply-to address of the broker's, if it gives any.
+   * @throws {RpcError} `permission_denied` if this user may not.
+   */
+  async setUp(connection: Connection, replyAddress: string | undefined): Promise<Consumer> {
+    if (this.#connection === connection && this.#consumer?.isActive) return this.#consumer;
+    if (this.#connection !== connection) this.#guard.startOn(connection.broker, replyAddress);
+    this.#dispatcher.startOn(connection);
+    await this.#ensureQueue(connection);
+    if (this.#connection !== connection) {
+      this.#connection = connection;
+      this.#quarantine?.startOn(connection);
+    }
+    this.#consumer = await this.#consume(connection);
+    return this.#consumer;
+  }
+
+  async #consume(connection: Connection): Promise<Consumer> {
+    const requests = await this.#openChannel(connection, () => this.#closeIfUnused(requests));
+    try {
+      await requests.channel.qos(this.#options.prefetch);
+      const consumer = await requests.channel.consume(
+        this.#queue,
+        { noAck: false, tag: CONSUMER_TAG },
+        (message) => this.#onRequest(requests, message),
+      );
+      this.#consumers.set(requests, consumer);
+      consumer.ended.then(() => this.#closeIfUnused(requests));
+      return consumer;
+    } catch (error) {
+      requests.close();
+      throw channelError(error, `can't consume ${this.#queue}`);
+    }
+  }
+
+  async #ensureQueue(connection: Connection): Promise<void> {
+    const queue = this.#queue;
+    try {
+      const type = await ensureQueue(connection, queue, this.#queueType);
+      if (type !== "found") logger.info("declared {queue} ({type})", { queue, type });
+    } catch (error) {
+      if (error instanceof TransientRefused) {
+        const broker = String(connection.broker);
+        const text = "{broker} refuses transient queues: declaring {queue} as a quorum queue";
+        logger.warn(text, { broker, queue });
+        this.#queueType = "quorum";
+      }
+      throw error;
+    }
+  }
+
+  #makeQuarantine(): Quarantine {
+    const { queueType, prefetch, maxAttempts } = this.#options;
+    return new Quarantine({
+      queue: this.#queue + SUSPECTS_SUFFIX,
+      // Durable at least: a broker that refuses transient queues would close the connection.
+      queueType: queueType === "transient" ? "classic" : queueType,
+      prefetch,
+      maxAttempts,
+      losses: this.#losses,
+      openRequestChannel: (connection, onSettled) => this.#openChannel(connection, onSettled),
+      admit: (request, begin) => this.#admit(request, begin),
+      serve: (request) => this.#scheduler.push(() => this.#dispatcher.serve(request)),
+      alone: (task) => this.#scheduler.alone(task),
+      serveAlone: async (request) => await this.#dispatcher.serve(request),
+      giveUp: (request) => this.#dispatcher.giveUp(request),
+    });
+  }
+
+  async #openChannel(connection: Connection, onSettled: () => void): Promise<RequestChannel> {
+    const { probe, counters, onSettled: onAnySettled } = this.#owner;
+    const channel = await connection.openChannel();
+    const requests = new RequestChannel(connection, channel, probe, this.#losses, counters, () => {
+      if (requests.lost === undefined) {
+        onSettled();
+      } else {
+        this.#consumers.delete(requests);
+        this.#channels.delete(requests);
+        this.#dispatcher.learn(requests.lost);
+      }
+      onAnySettled();
+    });
+    channel.onReturn(({ routingKey }) => this.#dispatcher.countReturned(routingKey));
+    this.#channels.add(requests);
+    return requests;
+  }
+
+  /** A channel whose consumer is gone is closed when its last request is answered. */
+  #closeIfUnused(requests: RequestChannel): void {
+    const isUsed = requests.open.size > 0 || this.#consumers.get(requests)?.isActive !== false;
+    if (!isUsed && !this.#isStopped) requests.close();
+  }
+
+  #onRequest(requests: RequestChannel, message: Delivery): void {
+    const request = requests.take(message);
+    this.#admit(request, () => this.#begin(request));
+  }
+
+  /** Begins what can be answered; its reply address may have to be looked at first. */
+  #admit(request: ReceivedRequest, begin: () => void): void {
+    const isAdmitted = this.#dispatcher.admit(request);
+    if (isAdmitted === true) begin();
+    else if (isAdmitted !== false) isAdmitted.then((canBegin) => canBegin && begin());
+  }
+
+  #begin(request: ReceivedRequest): void {
+    if (!request.redelivered || this.#quarantine === undefined || this.#losses.has(request)) {
+      this.#scheduler.push(() => this.#dispatcher.serve(request));
+    } else {
+      this.#quarantine.add(request); // It was in the hands of a server that died, or lost its connection.
+    }
+  }
+
+  /** Starts no redelivered request any more; the connection may still be set up. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#quarantine?.stop();
+  }
+
+  /** Takes no more requests. */
+  async cancel(): Promise<void> {
+    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.cancel()));
+  }
+
+  /** Leaves what waits for a look at its reply address unanswered. */
+  close(): void {
+    this.#guard.close();
+  }
+}
