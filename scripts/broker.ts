@@ -57,7 +57,7 @@ async function start(): Promise<never> {
 
 async function run([command, argument]: string[]): Promise<number> {
   if (command === "answers") await answers();
-  else if (command === "delete") await deleteQueues(argument);
+  else if (command === "delete") await deleteQueues(argument!);
   else if (command === "start") await start();
   else if (command !== "installed") throw new Error(`no command "${command}"`);
   else if (!await findServer()) return NOT_INSTALLED;

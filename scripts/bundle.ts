@@ -88,7 +88,7 @@ function late(text: string): string {
     if (!LATE.includes(name)) return line;
     if (whole !== undefined) return `const ${whole} = __late("${name}");`;
     return parts.split(",").map((part: string) => {
-      const [imported, local = imported] = part.trim().split(" as ");
+      const [imported, local = imported] = part.trim().split(" as ") as [string, string?];
       const module = process.getBuiltinModule(name) as Record<string, unknown>;
       if (typeof module[imported] !== "function") {
         throw new BuildError(`Only a function can be loaded late, not ${imported} of ${name}`);

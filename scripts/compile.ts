@@ -160,7 +160,7 @@ async function compileWithBun(
   if (target === Deno.build.target) {
     args.push("--bytecode");
   } else {
-    const platform = TARGETS[target];
+    const platform = TARGETS[target]!;
     args.push(`--target=bun-${platform}`);
     args.push("--compile-executable-path", await bunBinary(platform));
   }
@@ -177,7 +177,7 @@ async function compileWithBun(
 /** The line that tells why, out of Deno's chain of causes. */
 function reason(output: string): string {
   const [causes] = output.split(/\n\s*Stack backtrace/);
-  return causes.trim().split("\n").at(-1)!.replace(/^\s*\d+:\s*/, "");
+  return causes!.trim().split("\n").at(-1)!.replace(/^\s*\d+:\s*/, "");
 }
 
 async function compile(target: string, base: string | undefined, file: string | undefined) {

@@ -174,7 +174,7 @@ Deno.test("ConnectionSupervisor: sessions that end as soon as they are set up ar
 Deno.test("ConnectionSupervisor: a loss is one change, however often the broker is tried then", async () => {
   await using log = await CollectedLog.start();
   const [port] = freePorts(1);
-  const script = { port };
+  const script = { port: port! };
   const first = startScriptedBroker(script);
   await using supervised = new Supervised(first.url);
   await supervised.supervisor.open();
@@ -199,7 +199,7 @@ Deno.test("ConnectionSupervisor: nobody there at first is one change, after all 
   supervised.supervisor.open();
   await waitFor(() => log.messages(/trying again/).length >= 6, { what: "three rounds" });
   assertEquals(supervised.states, ["connecting"]);
-  await using _broker = startScriptedBroker({ port: other });
+  await using _broker = startScriptedBroker({ port: other! });
   await supervised.supervisor.open();
   assertEquals(supervised.states, ["connecting", "connected"]);
 });

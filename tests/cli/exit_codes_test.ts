@@ -113,7 +113,7 @@ Deno.test("exit code 3: no broker, within --connect-timeout and --timeout", asyn
   const call = async (port: number, ...args: string[]) => {
     const { code, stdout } = await new CommandLine(`amqp://127.0.0.1:${port}`)
       .run(["call", "30", "--output", "json", ...args]);
-    const [{ error, ms }] = parseResults(stdout);
+    const { error, ms } = parseResults(stdout)[0]!;
     assertEquals([code, error?.code], [3, "unavailable"]);
     assertStringIncludes(error!.message, `127.0.0.1:${port}`);
     return ms;

@@ -101,7 +101,7 @@ test("serve sends a tutorial client its error, so that it need not wait", async 
   for (const { script, args } of CLIENTS) {
     const { code, stdout } = await meeting.runPython(script, ...args, "101", "30");
     const [error, result] = stdout.split("\n");
-    assertEquals(JSON.parse(error).code, "out_of_range");
+    assertEquals(JSON.parse(error!).code, "out_of_range");
     assertEquals([code, result], [0, FIB_30]);
   }
 });

@@ -48,10 +48,10 @@ Deno.test("startBroker() gives a node that can be watched, harmed and stopped", 
     );
     const [consumer] = (await broker.management.consumers())
       .filter((consumer) => consumer.queue === queue);
-    assertEquals(consumer.prefetch, 7);
+    assertEquals(consumer!.prefetch, 7);
     const [connection, ...others] = await broker.connections();
-    assertEquals([connection.user, others.length], ["guest", 0]);
-    assertEquals(consumer.connection, connection.name);
+    assertEquals([connection!.user, others.length], ["guest", 0]);
+    assertEquals(consumer!.connection, connection!.name);
     assertEquals(await broker.queue(uniqueQueue()), undefined);
   });
 
@@ -62,7 +62,7 @@ Deno.test("startBroker() gives a node that can be watched, harmed and stopped", 
       what: "two connections to be listed",
     });
     const [first] = await broker.connections();
-    const closed = await broker.closeConnections((connection) => connection.name === first.name);
+    const closed = await broker.closeConnections((connection) => connection.name === first!.name);
     assertEquals(closed, 1);
     await waitFor(async () => (await broker.connections()).length === 1, {
       what: "one connection to be left",
@@ -194,6 +194,6 @@ Deno.test("sharedBroker() gives one broker to all files, also if they run at onc
   await waitFor(() => [...Deno.readDirSync(temporary)].length === 0, {
     what: "the broker's folder to be gone",
   });
-  assertEquals(await canConnect({ url: urls[0] }), false);
+  assertEquals(await canConnect({ url: urls[0]! }), false);
   await Deno.remove(folder, { recursive: true });
 });

@@ -33,7 +33,7 @@ const PORT_TAKEN = /eaddrinuse|already in use|in use by another/i;
  */
 export async function startBroker(options: NodeOptions = {}): Promise<Broker> {
   const { keeper, nodes: [node] } = await startNodes(1, options);
-  return Object.assign(node, {
+  return Object.assign(node!, {
     [Symbol.asyncDispose]: () => keeper[Symbol.asyncDispose](),
   });
 }
@@ -68,29 +68,31 @@ async function startNodes(size: number, options: NodeOptions): Promise<Nodes> {
   }
 }
 
+type FourPorts = [number, number, number, number];
+
 async function tryToStart(
   size: number,
   options: NodeOptions,
   installation: Installation,
 ): Promise<Nodes> {
-  const [epmdPort, ...ports] = freePorts(1 + 4 * size);
+  const [epmdPort, ...ports] = freePorts(1 + 4 * size) as [number, ...number[]];
   const keeper = await Keeper.start({ epmd: installation.epmd, epmdPort });
   try {
     await writeCookie(keeper.folder);
     const names = Array.from({ length: size }, (_, index) => `n${index + 1}`);
     const nodes = await Promise.all(names.map((name, index) => {
-      const [amqp, tls, management, distribution] = ports.slice(4 * index);
+      const [amqp, tls, management, distribution] = ports.slice(4 * index) as FourPorts;
       return BrokerNode.create({
         keeper,
         epmdPort,
         installation,
         name,
         ports: { amqp, tls, management, distribution },
-        joins: names[0],
+        joins: names[0]!,
       }, options);
     }));
     const [first, ...others] = nodes;
-    await first.start();
+    await first!.start();
     await Promise.all(others.map((node) => node.start()));
     return { keeper, nodes };
   } catch (error) {

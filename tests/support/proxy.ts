@@ -44,7 +44,7 @@ export class FaultProxy implements AsyncDisposable {
   constructor(port: number, hostname: string) {
     this.#target = { port, host: "127.0.0.1", allowHalfOpen: true };
     this.#hostname = hostname;
-    [this.#port] = freePorts(1);
+    this.#port = freePorts(1)[0]!;
   }
 
   /** The port it listens on. */

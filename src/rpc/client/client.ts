@@ -7,7 +7,7 @@ import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf } from "../../amqp/failure.ts";
 import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
 import type { Connection } from "../../amqp/connection.ts";
-import type { Delivery } from "../../amqp/message.ts";
+import type { Delivery, MessageProperties } from "../../amqp/message.ts";
 import { RpcError } from "../../errors.ts";
 import { TRANSIENT } from "../../protocol/names.ts";
 import { decodeError, isErrorReply } from "../../protocol/reply.ts";
@@ -374,14 +374,14 @@ export class RpcClient implements AsyncDisposable {
     call.sentAt = now;
     call.sentOn = session;
     const { service, queue, body, headers } = call.options;
-    const properties = {
+    const properties: MessageProperties = {
       contentType: service.input.contentType,
       correlationId: call.options.id,
       replyTo: session.replyTo,
       expiration: String(leftMs),
       deliveryMode: TRANSIENT,
-      ...(headers && { headers }),
     };
+    if (headers !== undefined) properties.headers = headers;
     try {
       session.channel.publish(queue.name, body, properties, true);
     } catch (error) {

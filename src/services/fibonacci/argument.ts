@@ -47,7 +47,7 @@ export function decodeArgument(
   const digits = significantDigits(body);
   if (digits.length <= MAX_SAFE_DIGITS) {
     let n = 0;
-    for (let i = 0; i < digits.length; i++) n = n * 10 + (digits[i] - ZERO);
+    for (let i = 0; i < digits.length; i++) n = n * 10 + (digits[i]! - ZERO);
     if (n <= maxN) return n;
   }
   const n = digits.length <= SHOWN_CHARS ? decode(digits) : excerpt(digits);
@@ -73,11 +73,11 @@ export function checkArgument(text: string): string {
 function significantDigits(body: Uint8Array): Uint8Array {
   let start = 0;
   let end = body.length;
-  while (start < end && isWhitespace(body[start])) start++;
-  while (end > start && isWhitespace(body[end - 1])) end--;
+  while (start < end && isWhitespace(body[start]!)) start++;
+  while (end > start && isWhitespace(body[end - 1]!)) end--;
   if (start === end) throw invalidArgument(body);
   for (let i = start; i < end; i++) {
-    if (body[i] < ZERO || body[i] > NINE) throw invalidArgument(body);
+    if (body[i]! < ZERO || body[i]! > NINE) throw invalidArgument(body);
   }
   while (start < end - 1 && body[start] === ZERO) start++;
   // Mostly there is nothing to take away, and a view takes longer than all of the above.

@@ -130,7 +130,7 @@ for (const [name, open] of Object.entries(IMPLEMENTATIONS)) {
 
   Deno.test(`${name}: a refused connection names the address and the code`, async () => {
     const [port] = freePorts(1);
-    const error = await assertRejects(() => open(local(port), new Events(), never), Error);
+    const error = await assertRejects(() => open(local(port!), new Events(), never), Error);
     assertEquals(error.message, `connect ECONNREFUSED 127.0.0.1:${port}`);
     assertEquals((error as { code?: string }).code, "ECONNREFUSED");
   });

@@ -122,7 +122,7 @@ Deno.test("decodeArgument() either gives n or refuses, for any bytes", () => {
       const match = /^[ \t-\r]*([0-9]+)[ \t-\r]*$/.exec(String.fromCharCode(...bytes));
       if (match === null) {
         assertRefused(() => decodeArgument(body, LIMIT), "invalid_argument");
-      } else if (BigInt(match[1]) > 1_000_000n) {
+      } else if (BigInt(match[1]!) > 1_000_000n) {
         assertRefused(() => decodeArgument(body, LIMIT), "out_of_range");
       } else {
         assertEquals(decodeArgument(body, LIMIT), Number(match[1]));

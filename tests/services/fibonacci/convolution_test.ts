@@ -15,13 +15,13 @@ function largestError(length: number): number {
   const expectedIm = new Float64Array(length);
   for (let j = 0; j < length / 2; j++) {
     for (let k = 0; k < length / 2; k++) {
-      expectedRe[j + k] += re[j] * re[k] - im[j] * im[k];
-      expectedIm[j + k] += re[j] * im[k] + im[j] * re[k];
+      expectedRe[j + k]! += re[j]! * re[k]! - im[j]! * im[k]!;
+      expectedIm[j + k]! += re[j]! * im[k]! + im[j]! * re[k]!;
     }
   }
   squarePolynomial(re, im, () => {});
   const error = (value: number, j: number) =>
-    Math.max(Math.abs(value - expectedRe[j]), Math.abs(im[j] - expectedIm[j]));
+    Math.max(Math.abs(value - expectedRe[j]!), Math.abs(im[j]! - expectedIm[j]!));
   return re.map(error).reduce((a, b) => Math.max(a, b));
 }
 

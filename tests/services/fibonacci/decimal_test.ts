@@ -86,9 +86,9 @@ Deno.test("isCongruent() finds what one of its two checks can't", () => {
   const isRight = () => isCongruent(limbs, n, () => {});
   assert(isRight());
   assert(limbs[10] !== limbs[11]);
-  [limbs[10], limbs[11]] = [limbs[11], limbs[10]]; // Their sum is the same.
+  [limbs[10], limbs[11]] = [limbs[11]!, limbs[10]!]; // Their sum is the same.
   assert(!isRight());
-  [limbs[10], limbs[11]] = [limbs[11] + 1, limbs[10] + 1]; // Their difference is the same.
+  [limbs[10], limbs[11]] = [limbs[11]! + 1, limbs[10]! + 1]; // Their difference is the same.
   assert(!isRight());
   limbs[10] -= 1;
   limbs[11] -= 1;

@@ -70,8 +70,8 @@ export function squarePolynomial(
   const m = length / 3;
   for (let j = 0; j < m; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    re[2 * m + j] = re[j] - im[m + j];
-    im[2 * m + j] = im[j] + re[m + j];
+    re[2 * m + j] = re[j]! - im[m + j]!;
+    im[2 * m + j] = im[j]! + re[m + j]!;
   }
   squareBlock(work, 0, 2 * m, 0, 1 / (2 * m));
   squareBlock(work, 2 * m, m, 2, 1 / m);
@@ -79,10 +79,10 @@ export function squarePolynomial(
   // x^m - i that is A - 2T = C, hence T.
   for (let j = 0; j < m; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    const tRe = (re[j] - im[m + j] - re[2 * m + j]) / 2;
-    const tIm = (im[j] + re[m + j] - im[2 * m + j]) / 2;
-    re[j] -= tRe;
-    im[j] -= tIm;
+    const tRe = (re[j]! - im[m + j]! - re[2 * m + j]!) / 2;
+    const tIm = (im[j]! + re[m + j]! - im[2 * m + j]!) / 2;
+    re[j]! -= tRe;
+    im[j]! -= tIm;
     re[2 * m + j] = tRe;
     im[2 * m + j] = tIm;
   }
@@ -107,13 +107,13 @@ function roots(
   // In quarter turns, exact: b's bits in reverse order after the point.
   const turns = new Float64Array(count);
   for (let m = 1; m < count; m *= 2) {
-    for (let b = m; b < 2 * m; b++) turns[b] = turns[b - m] + 1 / m;
+    for (let b = m; b < 2 * m; b++) turns[b] = turns[b - m]! + 1 / m;
   }
   for (let b = keptRe.length; b < count; b++) {
     if (b % CHECKPOINT_EVERY === 0) checkpoint();
     // Times i rather than the sine of a large angle, which is less exact.
-    rootRe[b] = b % 2 ? -rootIm[b - 1] : Math.cos(turns[b] * (Math.PI / 2));
-    rootIm[b] = b % 2 ? rootRe[b - 1] : Math.sin(turns[b] * (Math.PI / 2));
+    rootRe[b] = b % 2 ? -rootIm[b - 1]! : Math.cos(turns[b]! * (Math.PI / 2));
+    rootIm[b] = b % 2 ? rootRe[b - 1]! : Math.sin(turns[b]! * (Math.PI / 2));
   }
   if (count <= MAX_KEPT_ROOTS) [keptRe, keptIm] = [rootRe, rootIm];
   return { rootRe, rootIm };
@@ -181,18 +181,18 @@ function split(
   const { re, im, rootRe, rootIm } = work;
   for (const end = b + count; b < end; b++, start += 4 * m) {
     // Two levels in one pass: r[b] = s and r[2b] = t, whose square is s.
-    const sRe = rootRe[b], sIm = rootIm[b];
-    const tRe = rootRe[2 * b], tIm = rootIm[2 * b];
+    const sRe = rootRe[b]!, sIm = rootIm[b]!;
+    const tRe = rootRe[2 * b]!, tIm = rootIm[2 * b]!;
     const stRe = sRe * tRe - sIm * tIm, stIm = sRe * tIm + sIm * tRe;
     for (let j0 = start; j0 < start + piece; j0++) {
       const j1 = j0 + m, j2 = j1 + m, j3 = j2 + m;
-      const aRe = re[j0], aIm = im[j0];
-      const bRe = re[j1] * tRe - im[j1] * tIm,
-        bIm = re[j1] * tIm + im[j1] * tRe;
-      const cRe = re[j2] * sRe - im[j2] * sIm,
-        cIm = re[j2] * sIm + im[j2] * sRe;
-      const dRe = re[j3] * stRe - im[j3] * stIm,
-        dIm = re[j3] * stIm + im[j3] * stRe;
+      const aRe = re[j0]!, aIm = im[j0]!;
+      const bRe = re[j1]! * tRe - im[j1]! * tIm,
+        bIm = re[j1]! * tIm + im[j1]! * tRe;
+      const cRe = re[j2]! * sRe - im[j2]! * sIm,
+        cIm = re[j2]! * sIm + im[j2]! * sRe;
+      const dRe = re[j3]! * stRe - im[j3]! * stIm,
+        dIm = re[j3]! * stIm + im[j3]! * stRe;
       const pRe = aRe + cRe, pIm = aIm + cIm, qRe = aRe - cRe, qIm = aIm - cIm;
       const uRe = bRe + dRe, uIm = bIm + dIm, vRe = bRe - dRe, vIm = bIm - dIm;
       re[j0] = pRe + uRe;
@@ -218,15 +218,15 @@ function join(
 ): void {
   const { re, im, rootRe, rootIm } = work;
   for (const end = b + count; b < end; b++, start += 4 * m) {
-    const sRe = rootRe[b], sIm = rootIm[b];
-    const tRe = rootRe[2 * b], tIm = rootIm[2 * b];
+    const sRe = rootRe[b]!, sIm = rootIm[b]!;
+    const tRe = rootRe[2 * b]!, tIm = rootIm[2 * b]!;
     const stRe = sRe * tRe - sIm * tIm, stIm = sRe * tIm + sIm * tRe;
     for (let j0 = start; j0 < start + piece; j0++) {
       const j1 = j0 + m, j2 = j1 + m, j3 = j2 + m;
-      const pRe = re[j0] + re[j1], pIm = im[j0] + im[j1];
-      const uRe = re[j0] - re[j1], uIm = im[j0] - im[j1];
-      const qRe = re[j2] + re[j3], qIm = im[j2] + im[j3];
-      const vRe = im[j2] - im[j3], vIm = re[j3] - re[j2];
+      const pRe = re[j0]! + re[j1]!, pIm = im[j0]! + im[j1]!;
+      const uRe = re[j0]! - re[j1]!, uIm = im[j0]! - im[j1]!;
+      const qRe = re[j2]! + re[j3]!, qIm = im[j2]! + im[j3]!;
+      const vRe = im[j2]! - im[j3]!, vIm = re[j3]! - re[j2]!;
       re[j0] = pRe + qRe;
       im[j0] = pIm + qIm;
       const bRe = uRe + vRe, bIm = uIm + vIm;
@@ -250,7 +250,7 @@ function squareNumbers(
   scale: number,
 ): void {
   for (let j = start; j < start + count; j++) {
-    const aRe = re[j], aIm = im[j];
+    const aRe = re[j]!, aIm = im[j]!;
     re[j] = (aRe - aIm) * (aRe + aIm) * scale;
     im[j] = 2 * aRe * aIm * scale;
   }
@@ -266,9 +266,9 @@ function squarePairs(
 ): void {
   const { re, im, rootRe, rootIm } = work;
   for (let j = start; j < start + 2 * count; j += 2, b++) {
-    const wRe = b % 2 ? -rootRe[b >> 1] : rootRe[b >> 1];
-    const wIm = b % 2 ? -rootIm[b >> 1] : rootIm[b >> 1];
-    const aRe = re[j], aIm = im[j], bRe = re[j + 1], bIm = im[j + 1];
+    const wRe = b % 2 ? -rootRe[b >> 1]! : rootRe[b >> 1]!;
+    const wIm = b % 2 ? -rootIm[b >> 1]! : rootIm[b >> 1]!;
+    const aRe = re[j]!, aIm = im[j]!, bRe = re[j + 1]!, bIm = im[j + 1]!;
     const sRe = (bRe - bIm) * (bRe + bIm), sIm = 2 * bRe * bIm;
     re[j] = ((aRe - aIm) * (aRe + aIm) + sRe * wRe - sIm * wIm) * scale;
     im[j] = (2 * aRe * aIm + sRe * wIm + sIm * wRe) * scale;

@@ -92,7 +92,7 @@ function fibonacciLimbs(n: number, checkpoint: Checkpoint): Float64Array {
   let carry = odd ? -sign(k) : 0;
   for (let j = 0; j < limbs.length; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    const value = round(limbs[j] / 2) + carry;
+    const value = round(limbs[j]! / 2) + carry;
     carry = Math.floor(value / BASE);
     limbs[j] = value - carry * BASE;
   }
@@ -118,8 +118,8 @@ function double({ k, f, l }: Pair, checkpoint: Checkpoint): Pair {
   let carryL = -18 * sign(k);
   for (let j = 0; j < newL.length; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    const valueF = round(newF[j] / 4) + carryF;
-    const valueL = -5 * round(newL[j]) + carryL;
+    const valueF = round(newF[j]! / 4) + carryF;
+    const valueL = -5 * round(newL[j]!) + carryL;
     carryF = round(valueF / BASE);
     carryL = round(valueL / BASE);
     newF[j] = valueF - carryF * BASE;
@@ -135,16 +135,16 @@ function next({ k, f, l }: Pair, checkpoint: Checkpoint): Pair {
   let rest = 0;
   for (let j = f.length - 1; j >= 0; j--) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    const twice = f[j] + l[j] + rest * BASE;
+    const twice = f[j]! + l[j]! + rest * BASE;
     newF[j] = Math.floor(twice / 2);
-    rest = twice - 2 * newF[j];
+    rest = twice - 2 * newF[j]!;
   }
   let carryF = 0;
   let carryL = 0;
   for (let j = 0; j < f.length; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    const valueF = newF[j] + carryF;
-    const valueL = newF[j] + 2 * f[j] + carryL;
+    const valueF = newF[j]! + carryF;
+    const valueL = newF[j]! + 2 * f[j]! + carryL;
     carryF = round(valueF / BASE);
     carryL = round(valueL / BASE);
     newF[j] = valueF - carryF * BASE;
@@ -163,7 +163,7 @@ function square(
   const length = squareLength(2 * l.length - 1);
   const re = new Float64Array(length);
   const im = new Float64Array(length);
-  for (let j = 0; j < f.length; j++) re[j] = scale * f[j];
+  for (let j = 0; j < f.length; j++) re[j] = scale * f[j]!;
   im.set(l);
   squarePolynomial(re, im, checkpoint);
   return { re, im };
@@ -195,8 +195,8 @@ export function isCongruent(limbs: Float64Array, n: number, checkpoint: Checkpoi
   let alternating = 0;
   for (let j = 0; j < limbs.length; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    sum += limbs[j];
-    alternating += j % 2 ? -limbs[j] : limbs[j];
+    sum += limbs[j]!;
+    alternating += j % 2 ? -limbs[j]! : limbs[j]!;
   }
   return sum % (BASE - 1) === fibonacciModulo(n, BASE - 1) &&
     (alternating - fibonacciModulo(n, BASE + 1)) % (BASE + 1) === 0;
@@ -222,7 +222,7 @@ function toAscii(limbs: Float64Array, checkpoint: Checkpoint): Uint8Array<ArrayB
   const words = new Uint32Array(limbs.length);
   for (let j = 0; j < limbs.length; j++) {
     if (j % CHECKPOINT_EVERY === 0) checkpoint();
-    words[limbs.length - 1 - j] = limbWords[limbs[j]];
+    words[limbs.length - 1 - j] = limbWords[limbs[j]!]!;
   }
   const ascii = new Uint8Array(words.buffer);
   return ascii.subarray(ascii.findIndex((byte) => byte !== ASCII_ZERO));

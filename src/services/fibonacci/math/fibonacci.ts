@@ -29,7 +29,7 @@ export function fibonacci(n: number): bigint {
     throw new RangeError(`fibonacci(${n}): n is not a non-negative integer`);
   }
   const first = firstNumbers ??= makeFirstNumbers();
-  if (n < first.length) return first[n];
+  if (n < first.length) return first[n]!;
 
   // The indices on the way are n's leading bits. From F = F(k) and G = F(k - 1)
   // each further bit takes two squares, which are cheaper than products:
@@ -38,8 +38,8 @@ export function fibonacci(n: number): bigint {
   const bits = n.toString(2);
   let read = 7;
   let k = parseInt(bits.slice(0, read), 2);
-  let f = first[k];
-  let g = first[k - 1];
+  let f = first[k]!;
+  let g = first[k - 1]!;
   for (; read < bits.length - 1; read++) {
     const f2 = f * f;
     const g2 = g * g;
