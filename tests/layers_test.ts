@@ -70,6 +70,36 @@ Deno.test("layers: the two ends don't know each other", async () => {
   assertEquals(wrong, []);
 });
 
+/** What the others may use of amqp/. */
+const DOORS = [
+  "broker_url",
+  "channel",
+  "connection",
+  "credentials",
+  "failure",
+  "message",
+  "queue",
+  "supervisor",
+].map((name) => `${root}src/amqp/${name}.ts`);
+
+Deno.test("layers: amqp has few doors", async () => {
+  const others = edges(await modules())
+    .filter(([from, to]) => to.startsWith(`${root}src/amqp/`) && place(from) !== "amqp")
+    .filter(([, to]) => !DOORS.includes(to))
+    .map(([from, to]) => `${from.slice(root.length)} -> ${to.slice(root.length)}`);
+  assertEquals(
+    [...new Set(others)].sort(),
+    [
+      // Settings that are checked before anything connects.
+      "src/cli/options/access.ts -> src/amqp/socket/tls.ts",
+      "src/rpc/connect_options.ts -> src/amqp/handshake.ts",
+      "src/rpc/connect_options.ts -> src/amqp/socket/tls.ts",
+      // A process that makes one attempt and ends may use faster sockets.
+      "src/cli/commands/call_command.ts -> src/amqp/socket/open.ts",
+    ].sort(),
+  );
+});
+
 Deno.test("layers: the AMQP library is imported by amqp only", async () => {
   const all = edges(await modules());
   const importers = all.filter(([, to]) => to.includes("@cloudamqp/amqp-client"));
@@ -110,4 +140,19 @@ Deno.test("layers: only the command line touches the process", async () => {
     "src/rpc/connect_options.ts imports node:process",
     "src/services/fibonacci/pool/compute_thread.ts imports node:process",
   ]);
+});
+
+Deno.test("layers: what a one-shot call loads", async () => {
+  const all = new Map((await modules()).map((module) => [module.specifier, module]));
+  const loaded = new Set<string>();
+  const visit = (specifier: string) => {
+    if (loaded.has(specifier)) return;
+    loaded.add(specifier);
+    for (const { code } of all.get(specifier)?.dependencies ?? []) {
+      if (code?.specifier.startsWith(root)) visit(code.specifier);
+    }
+  };
+  visit(`${root}src/cli/commands/call.ts`);
+  const rooms = [...loaded].map((specifier) => specifier.slice(`${root}src/`.length));
+  assertEquals(rooms.filter((path) => /^rpc\/server|\/(pool|math)\/|serve/.test(path)), []);
 });

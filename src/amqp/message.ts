@@ -4,6 +4,8 @@
  * @module
  */
 
+export { encodeText } from "./frames/text.ts";
+
 /** A value of a header: what a field table can hold (AMQP 0-9-1, section 4.2.1). */
 export type MessageHeader = string | boolean | bigint | number | undefined | null | object;
 

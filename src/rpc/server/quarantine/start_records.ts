@@ -14,10 +14,9 @@
 import { pause } from "../../../time.ts";
 import { CONTENT_TYPE_START, TRANSIENT } from "../../../protocol/names.ts";
 import { brokerText } from "../../../amqp/failure.ts";
-import { encodeText } from "../../../amqp/frames/text.ts";
 import { declareExpiringQueue, type QueueType } from "../../../amqp/queue.ts";
 import type { Connection } from "../../../amqp/connection.ts";
-import type { Delivery } from "../../../amqp/message.ts";
+import { type Delivery, encodeText } from "../../../amqp/message.ts";
 import type { RequestChannel } from "../request_channel.ts";
 
 /** The most that is read at once. */
