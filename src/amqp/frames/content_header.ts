@@ -25,7 +25,15 @@ const PROPERTIES_OFFSET = FLAGS_OFFSET + 2;
 const FIRST_FLAG = 0x8000;
 const HEADERS_INDEX = 2;
 const CLUSTER_ID_INDEX = 13;
-const DOUBTFUL_FLAGS = FIRST_FLAG >> HEADERS_INDEX | FIRST_FLAG >> CLUSTER_ID_INDEX;
+const FLAG = {
+  CONTENT_TYPE: FIRST_FLAG,
+  CONTENT_ENCODING: FIRST_FLAG >> 1,
+  HEADERS: FIRST_FLAG >> HEADERS_INDEX,
+  CLUSTER_ID: FIRST_FLAG >> CLUSTER_ID_INDEX,
+} as const;
+
+/** A field table's type of a long string: AMQP 0-9-1, section 4.2.1. */
+const LONG_STRING = "S".charCodeAt(0);
 
 /** How long each property up to the cluster id is: after its own length, or in bytes. */
 const SIZES = [
@@ -51,11 +59,35 @@ export function isPlainDelivery(bytes: Uint8Array, at: number): boolean {
     case FRAME_TYPE.METHOD:
       return shortAt(bytes, at + METHOD_OFFSET) === BASIC &&
         shortAt(bytes, at + METHOD_OFFSET + 2) === DELIVER;
-    case FRAME_TYPE.HEADER:
-      return (shortAt(bytes, at + FLAGS_OFFSET) & DOUBTFUL_FLAGS) === 0;
+    case FRAME_TYPE.HEADER: {
+      const flags = shortAt(bytes, at + FLAGS_OFFSET);
+      if ((flags & FLAG.CLUSTER_ID) !== 0) return false;
+      return (flags & FLAG.HEADERS) === 0 || hasOnlyStrings(bytes, at, flags);
+    }
     default:
       return bytes[at] === FRAME_TYPE.BODY;
   }
+}
+
+/** Whether the headers table of a content header frame is well formed, and has only strings. */
+function hasOnlyStrings(bytes: Uint8Array, frame: number, flags: number): boolean {
+  let at = frame + PROPERTIES_OFFSET;
+  if ((flags & FLAG.CONTENT_TYPE) !== 0) at += 1 + bytes[at]!;
+  if ((flags & FLAG.CONTENT_ENCODING) !== 0) at += 1 + bytes[at]!;
+  const frameEnd = frame + FRAME_OVERHEAD - 1 + longAt(bytes, frame + SIZE_OFFSET);
+  if (at + 4 > frameEnd) return false;
+  const end = at + 4 + longAt(bytes, at);
+  if (end > frameEnd) return false;
+  for (at += 4; at < end;) {
+    at += 1 + bytes[at]!; // The field's name.
+    if (at + 5 > end || bytes[at] !== LONG_STRING) return false;
+    at += 5 + longAt(bytes, at + 1);
+  }
+  return at === end;
+}
+
+function longAt(bytes: Uint8Array, at: number): number {
+  return shortAt(bytes, at) * 65_536 + shortAt(bytes, at + 2);
 }
 
 function shortAt(bytes: Uint8Array, at: number): number {
