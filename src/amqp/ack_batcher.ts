@@ -23,7 +23,7 @@ export interface AckSender {
   basicReject(deliveryTag: number, requeue: boolean): Promise<void>;
 }
 
-/** See the module. Delivery tags of a channel count up from 1. */
+/** Batches the acknowledgements of one channel, whose delivery tags count up from 1. */
 export class AckBatcher {
   readonly #writer: FrameWriter;
   readonly #channel: AckSender;

@@ -59,7 +59,7 @@ export interface ChannelOwner extends FrameWriter {
   nextFrame(channelId: number): Promise<void>;
 }
 
-/** See the module. What its methods throw says what the broker answered. */
+/** One channel. Its methods reject with the broker's answer. */
 export class Channel {
   readonly #channel: AMQPChannel;
   readonly #owner: ChannelOwner;
@@ -113,7 +113,7 @@ export class Channel {
     const channel = this.#channel;
     const consumer = await this.#answer(channel.basicConsume(queue, options, onDelivery));
     const ended = new Promise<Error>((resolve) => {
-      // The consumer alone isn't told of an end right behind its confirmation.
+      // The library does not report an end right behind the confirmation to the consumer.
       this.onEnd(resolve);
       consumer.wait().then(
         () => resolve(new Error("the consumer was cancelled")),

@@ -40,7 +40,7 @@ export type { TlsOptions };
 export interface ConnectionOptions extends CredentialsOptions {
   /** The connection's name on the broker's management page. */
   readonly name: string;
-  /** How often each side must be heard, in seconds, unless the URL says so; 0 turns it off. */
+  /** The heartbeat interval in seconds, unless the URL has one; 0 turns it off. */
   readonly heartbeatSeconds: number;
 }
 
@@ -56,7 +56,7 @@ const FRAME_MAX = 131_072;
  */
 const LIBRARY_FRAME_MAX = 4_096;
 
-/** AMQP 0-9-1, section 4.2.2: the first that is said. */
+/** The protocol header, a client's first bytes: AMQP 0-9-1, section 4.2.2. */
 const PROTOCOL_HEADER = new Uint8Array([65, 77, 81, 80, 0, 0, 9, 1]);
 
 /** AMQP 0-9-1, section 4.2.3. */
@@ -90,7 +90,7 @@ const RESOLVED: Promise<void> = Promise.resolve();
 
 const utf8 = new TextEncoder();
 
-/** One connection. It is used once: after a loss, make another. */
+/** A single-use connection: after a loss, open another. */
 export class Connection extends AMQPBaseClient implements ChannelOwner {
   /** Settles when the connection is gone, with the reason; it never rejects. */
   readonly gone: Promise<Error>;
@@ -113,11 +113,11 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
   readonly #batch = new WriteBatch((bytes) => this.#write(bytes));
   readonly #openChannels = new Set<Channel>();
   readonly #abandoned = new AbortController();
-  /** Told of the next frame on a channel. */
+  /** Resolvers that wait for the next frame sent on a channel. */
   readonly #onSent = new Map<number, () => void>();
   readonly #settleGone: (reason: Error) => void;
   #reason: Error | undefined;
-  #goodbye: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
   #promisesUntilFlush = 0;
   #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
@@ -195,7 +195,7 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     throw mostTelling(failures);
   }
 
-  /** @returns Whether it could; if not, `#reason` says why. */
+  /** @returns Whether it connected; otherwise `#reason` is set. */
   async #connectWithin(
     timeoutMs: number,
     signal: AbortSignal,
@@ -219,14 +219,14 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     }
   }
 
-  /** Whether somebody took the connection, and closed it without a word. */
+  /** Whether the peer closed the connection before it sent anything. */
   get #wasClosedSilently(): boolean {
     if (this.#hasReceived) return false;
     const { code, message } = this.#reason as Error & { code?: unknown };
     return code === "ECONNRESET" || code === "EPIPE" || /closed$/.test(message);
   }
 
-  /** When the broker was heard last, on the clock of `performance.now()`. */
+  /** When the last bytes came, on the clock of `performance.now()`. */
   get receivedAt(): number {
     return this.#liveness.receivedAt;
   }
@@ -263,12 +263,12 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
   /** @ignore */
   override async connect(alertWaitMs = 0): Promise<this> {
     const lost = this.gone.then((reason) => Promise.reject(reason));
-    lost.catch(() => {}); // It will be lost some time, long after the races.
+    lost.catch(() => {}); // Avoids an unhandled rejection once the races are decided.
     const accepted = new Promise<unknown>((resolve, reject) => {
       this.connectPromise = [resolve, reject];
     });
     accepted.catch(() => {}); // Maybe refused before it is waited for.
-    // Channels report to `onerror` too, in other words, before the connection does.
+    // By default a channel forwards its error to the connection, with another text.
     this.channels[0]!.onerror = () => {};
     this.#socket = await Promise.race([this.#dial(), lost]);
     if (alertWaitMs > 0) await Promise.race([pause(alertWaitMs, this.#abandoned.signal), lost]);
@@ -340,7 +340,7 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     }
   }
 
-  /** Adds a frame to the turn's batch. It never rejects: a lost connection is told by `gone`. */
+  /** Adds a frame to the turn's batch. It never rejects: `gone` reports a loss. */
   override send(bytes: Uint8Array): Promise<void> {
     if (this.#socket === undefined) return RESOLVED;
     this.#batch.add(bytes);
@@ -410,7 +410,7 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     );
   }
 
-  /** Ends the connection at once, without a word to the broker. */
+  /** Ends the connection at once, without `connection.close`. */
   destroy(reason: Error): void {
     this.#reason ??= reason;
     this.closed = true;
@@ -420,20 +420,20 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     else this.#socket.destroy();
   }
 
-  /** The library calls this when the goodbyes are said. */
+  /** The library calls this after `connection.close-ok`. */
   protected override closeSocket(): void {
     this.#batch.flush();
     this.#socket?.destroy();
-    this.#onClose(undefined); // Its own word that it is closed says nothing more.
+    this.#onClose(undefined); // The close was asked for, so there is no other reason.
   }
 
-  /** Says goodbye and closes; at once if the broker doesn't answer. */
+  /** Closes with `connection.close`, and without it if the broker does not answer in time. */
   override close(reason = "", code = 200): Promise<void> {
-    this.#goodbye ??= this.closed ? this.gone.then(() => {}) : this.#sayGoodbye(reason, code);
-    return this.#goodbye;
+    this.#closing ??= this.closed ? this.gone.then(() => {}) : this.#closeInOrder(reason, code);
+    return this.#closing;
   }
 
-  async #sayGoodbye(reason: string, code: number): Promise<void> {
+  async #closeInOrder(reason: string, code: number): Promise<void> {
     this.#reason ??= new Error("closed by this side");
     const timer = setTimeout(
       () => this.destroy(new Error("the broker did not confirm the close")),

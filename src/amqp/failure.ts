@@ -12,12 +12,12 @@ import { messageOf } from "../text.ts";
 
 /** One failed attempt to connect. */
 export class ConnectFailure extends Error {
-  /** What a caller is told. */
+  /** The error for callers. */
   readonly error: RpcError;
   /** Whether the broker's answer stays the same until somebody changes something. */
   readonly final: boolean;
 
-  /** @param error What a caller is told. @param final Whether retrying is pointless. */
+  /** @param error The error for callers. @param final Whether retrying is pointless. */
   constructor(error: RpcError, final: boolean) {
     super(error.message, { cause: error });
     this.name = "ConnectFailure";
@@ -117,7 +117,7 @@ export function connectFailure(
   switch (replyCodeOf(thrown)) {
     case REPLY_CODE.ACCESS_REFUSED:
       return fail(
-        // Who is refused on a channel has been let in.
+        // A 403 on a channel means that the login had succeeded.
         isOfChannel(thrown) ? "permission_denied" : "unauthenticated",
         `${broker} refused user "${username}": ${text}`,
         true,

@@ -86,7 +86,7 @@ const LAST_ATTEMPT_MS = 250;
 /** A refusal that lasts is an error in the log so often, in milliseconds. */
 const REFUSAL_LOG_MS = 60_000;
 
-/** See the module. */
+/** Keeps one connection to one of several brokers, and what its owner set up on it. */
 export class ConnectionSupervisor {
   readonly #options: SupervisorOptions;
   /** Aborts when no session is wanted any more. */
@@ -278,8 +278,8 @@ export class ConnectionSupervisor {
     const { signal } = this.#closing;
     const onBlockedChange = () => this.#connection && this.#setAlive(connection);
     connection.blockedListeners.add(onBlockedChange);
-    const goodbye = () => void connection.close();
-    signal.addEventListener("abort", goodbye, { once: true });
+    const close = () => void connection.close();
+    signal.addEventListener("abort", close, { once: true });
     try {
       while (true) {
         signal.throwIfAborted();
@@ -308,11 +308,11 @@ export class ConnectionSupervisor {
           broker: String(connection.broker),
           reason: brokerText(reason),
         });
-        // What is under way on the session's old channel can still be finished there.
+        // Requests in flight can still be answered on the old channel.
         if (!isStable) await pause(this.#backOff(), this.#draining.signal);
       }
     } finally {
-      signal.removeEventListener("abort", goodbye);
+      signal.removeEventListener("abort", close);
       connection.blockedListeners.delete(onBlockedChange);
       this.#connection = undefined;
       await connection.close();
@@ -329,7 +329,7 @@ export class ConnectionSupervisor {
       await pause(0, done.signal); // What the set-up itself makes of it comes first.
       throw reason;
     });
-    lost.catch(() => {}); // It will be lost some time, long after the race.
+    lost.catch(() => {}); // Avoids an unhandled rejection once the race is decided.
     try {
       return await Promise.race([this.#options.establish(connection), lost]);
     } catch (error) {

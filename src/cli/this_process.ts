@@ -27,7 +27,7 @@ else {
 
 const stderr = new StderrWriter((bytes) => writeTo("stderr", bytes));
 
-/** See the module. */
+/** The running process as an {@linkcode Environment}. */
 export const thisProcess: Environment = {
   args: Deno?.args ?? process.argv.slice(2),
   env: Deno ? new Proxy({}, { get: (_, name) => Deno.env.get(String(name)) }) : process.env,

@@ -1,5 +1,5 @@
 /**
- * Error replies: how they are encoded, told from others, and decoded.
+ * Error replies: how they are encoded, recognized and decoded.
  *
  * @module
  */

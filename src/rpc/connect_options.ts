@@ -30,8 +30,8 @@ export interface ConnectOptions {
    */
   url?: string | readonly string[];
   /**
-   * How often each side must be heard, in seconds; 0 turns it off. A peer
-   * that is silent for two of them counts as lost. A URL's own `heartbeat`
+   * The heartbeat interval in seconds; 0 turns it off. A peer that is silent for
+   * two of them counts as lost. A URL's own `heartbeat`
    * parameter comes first.
    *
    * @default 15

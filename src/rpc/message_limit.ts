@@ -9,7 +9,7 @@ import { RpcError } from "../errors.ts";
 /** How RabbitMQ says that a body was over its setting `max_message_size`, 3.10 to 4.3. */
 const REFUSAL = /message size \d+ is larger than (?:configured )?max size (\d+)/;
 
-/** See the module. Its owner's at first; a broker's that is lower is learned by a refusal, once for a connection. */
+/** The largest body: its owner's limit, or a lower one of the broker's, which a refusal reveals. */
 export class MessageSizeLimit {
   readonly #maxBytes: number;
   #bytes: number;

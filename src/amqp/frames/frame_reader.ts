@@ -14,12 +14,12 @@ const SIZE_OFFSET = 3;
 export interface FrameEvents {
   /** One whole frame, or several in a row that are all plain. */
   readonly frames: (view: FrameView) => void;
-  /** Whether the frame at an offset can be told of together with others. */
+  /** Whether a frame may be delivered in one view with its neighbours. */
   readonly isPlain: (bytes: Uint8Array, at: number) => boolean;
 }
 
 /**
- * Cuts one connection's bytes. Frames that came together are told of together
+ * Cuts one connection's bytes. Frames that came together are delivered in one view
  * where they may be: a view for each takes a tenth of the time of both ends
  * with many calls in flight.
  */
@@ -43,18 +43,18 @@ export class FrameReader {
    */
   push(bytes: Uint8Array): void {
     let at = this.#kept === 0 ? 0 : this.#complete(bytes);
-    let told = at;
+    let delivered = at;
     while (at + START_BYTES <= bytes.length) {
       const end = at + this.#frameBytes(bytes, at);
       if (end > bytes.length) break;
       if (!this.#events.isPlain(bytes, at)) {
-        this.#tell(bytes, told, at);
-        this.#tell(bytes, at, end);
-        told = end;
+        this.#deliver(bytes, delivered, at);
+        this.#deliver(bytes, at, end);
+        delivered = end;
       }
       at = end;
     }
-    this.#tell(bytes, told, at);
+    this.#deliver(bytes, delivered, at);
     if (at < bytes.length) this.#keep(bytes, at, Infinity);
   }
 
@@ -64,7 +64,7 @@ export class FrameReader {
     return size;
   }
 
-  #tell({ buffer, byteOffset }: Uint8Array, start: number, end: number): void {
+  #deliver({ buffer, byteOffset }: Uint8Array, start: number, end: number): void {
     if (end > start) this.#events.frames(new FrameView(buffer, byteOffset + start, end - start));
   }
 
@@ -76,7 +76,7 @@ export class FrameReader {
     taken += this.#keep(bytes, taken, size);
     if (this.#kept < size) return taken;
     this.#kept = 0;
-    this.#tell(this.#partial, 0, size);
+    this.#deliver(this.#partial, 0, size);
     return taken;
   }
 

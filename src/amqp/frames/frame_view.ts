@@ -16,7 +16,7 @@ import { decodeText } from "./text.ts";
 /** The latest name of each length. Short strings have at most 255 bytes: AMQP 0-9-1, section 4.2.5.3. */
 const known: string[] = [];
 
-/** See the module. */
+/** Reads a frame as the library does, but for what the module says. */
 export class FrameView extends AMQPView {
   /** @ignore */
   override getShortString(at: number): [text: string, bytes: number] {

@@ -28,7 +28,7 @@ export interface Socket {
   write(bytes: Uint8Array): void;
   /** How many bytes wait until the system takes them. */
   readonly waitingBytes: number;
-  /** Ends the connection at once; `close` is told later. */
+  /** Ends the connection at once; `close` is called later. */
   destroy(): void;
 }
 

@@ -97,7 +97,7 @@ function privateKey(text: string, name: string): KeyObject {
 }
 
 /**
- * What `tls.connect` is told besides the address.
+ * The options of `tls.connect` besides the address.
  *
  * @throws {RpcError} As {@linkcode checkTls}.
  * @throws {ConnectFailure} If there is no authority to trust.

@@ -15,7 +15,7 @@ const MAX_BYTES = 1024 * 1024;
 /** Long enough for somebody to type the passphrase that the other end of a pipe asks for. */
 const READ_TIMEOUT_MS = 60_000;
 
-/** See the module. */
+/** Reads a text file that an option names. */
 export class TextFile {
   /** The option and the file, for a message. */
   readonly name: string;

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** See the module. */
+/** Listens to the signals of many items. */
 export class AbortSignals<Item> {
   readonly #onAbort: (item: Item, signal: AbortSignal) => void;
   readonly #items = new Map<AbortSignal, Set<Item>>();

@@ -6,7 +6,7 @@
 import type { Connection } from "../../amqp/connection.ts";
 import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
 
-/** See the module. */
+/** What a client knows of one request queue. */
 export class CalledQueue {
   /** Its name. */
   readonly name: string;

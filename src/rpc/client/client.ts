@@ -280,14 +280,14 @@ export class RpcClient implements AsyncDisposable {
       this.#takeBack(session);
       throw error;
     }
-    this.#sendAll(); // Where the connection lived on, no change of its state does it.
+    this.#sendAll(); // On a connection that lived on, no change of state does it.
     return session;
   }
 
   /**
-   * Sends what may be sent twice without waiting for the broker's word on the
-   * session, which is a round trip of a lone call's five. If the broker refuses
-   * the session, it never sees them; if the connection breaks, it may have.
+   * Sends what may be sent twice before the broker confirms the session, which
+   * saves one of the five round trips of a single call. If the broker refuses the
+   * session, it never sees them; if the connection breaks, it may have.
    */
   #sendAhead(session: ReplyConsumer): void {
     if (this.#options.requireServer || session.connection.blocked !== undefined) return;
@@ -296,7 +296,7 @@ export class RpcClient implements AsyncDisposable {
     }
   }
 
-  /** What was sent on it counts as not sent: that the queue was there isn't known from it. */
+  /** Marks its calls as unsent: whether the queue exists is still unknown. */
   #takeBack(session: ReplyConsumer): void {
     for (const call of this.#pending.values()) {
       if (call.sentOn !== session) continue;
@@ -305,7 +305,7 @@ export class RpcClient implements AsyncDisposable {
     }
   }
 
-  /** Replies to what was sent on it can't come any more. */
+  /** Calls that were sent on it get no replies any more. */
   #onSessionEnd(session: ReplyConsumer, reason: Error): void {
     if (this.#session === session) this.#session = undefined;
     session.channel.close(); // Only its consumer may have ended.
@@ -322,7 +322,7 @@ export class RpcClient implements AsyncDisposable {
     }
   }
 
-  /** What the broker refuses would cost the next channel too. */
+  /** An oversized body would close the next channel as well. */
   #failOversized(): void {
     for (const call of this.#pending.values()) {
       const { body } = call.options;
@@ -330,7 +330,7 @@ export class RpcClient implements AsyncDisposable {
     }
   }
 
-  /** Sends what the present session hasn't got. */
+  /** Sends every call that was not sent on the current channel. */
   #sendAll(): void {
     for (const call of this.#pending.values()) {
       if (call.sentOn !== this.#session) this.#send(call);
@@ -368,7 +368,7 @@ export class RpcClient implements AsyncDisposable {
     now = performance.now(),
   ): void {
     const leftMs = Math.ceil(call.deadline - now);
-    if (leftMs <= 0) return; // Its timer is about to tell.
+    if (leftMs <= 0) return; // Its timer is about to end it.
     if (call.sent > 0) this.#stats.resubmissions += 1;
     call.sent += 1;
     call.sentAt = now;

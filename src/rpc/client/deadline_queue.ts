@@ -6,17 +6,17 @@
  * @module
  */
 
-/** See the module. An item has at most one timer of each length. */
+/** Timers of many items. An item has at most one timer of each length. */
 export class DeadlineQueue<Item> {
   readonly #onDue: (item: Item) => void;
   readonly #byLength = new Map<number, Queue<Item>>();
 
-  /** @param onDue Told of each item when its time is up; its timer is gone by then. */
+  /** @param onDue Is called with each item when its time is up; its timer is gone by then. */
   constructor(onDue: (item: Item) => void) {
     this.#onDue = onDue;
   }
 
-  /** Tells of `item` after `ms` milliseconds, counted from `now` on the clock of `performance.now()`. */
+  /** Calls back with `item` after `ms` milliseconds, counted from `now` on the clock of `performance.now()`. */
   set(item: Item, ms: number, now: number = performance.now()): void {
     let queue = this.#byLength.get(ms);
     if (queue === undefined) {
@@ -26,7 +26,7 @@ export class DeadlineQueue<Item> {
     queue.add(item, now);
   }
 
-  /** Takes back what {@linkcode DeadlineQueue.set} was told. */
+  /** Removes a timer of {@linkcode DeadlineQueue.set}. */
   clear(item: Item, ms: number): void {
     const queue = this.#byLength.get(ms);
     if (queue === undefined) return;

@@ -7,7 +7,7 @@
  * of those that were delivered. The rule is that of
  * {@linkcode ServiceTarget.idempotent}.
  *
- * Publisher confirms would tell of some lost requests (not of a queue that is
+ * Publisher confirms would report some lost requests (not of a queue that is
  * deleted later), and cost a tenth of the calls a second.
  *
  * @module
@@ -38,7 +38,7 @@ export interface LostRequestDetectorOptions {
   readonly resend: (call: PendingCall, pauseMs: number) => void;
 }
 
-/** See the module. */
+/** Finds lost requests, and has them sent again. */
 export class LostRequestDetector {
   readonly #options: LostRequestDetectorOptions;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -49,14 +49,14 @@ export class LostRequestDetector {
     this.#options = options;
   }
 
-  /** There are calls that wait. */
+  /** Starts the watch: there are calls that wait. */
   start(): void {
     const { resendAfterMs } = this.#options;
     if (resendAfterMs === Infinity) return;
     this.#timer ??= setInterval(() => this.#look(), resendAfterMs / LOOKS);
   }
 
-  /** There is none any more. */
+  /** Stops it: none waits any more. */
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;

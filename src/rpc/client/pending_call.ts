@@ -48,7 +48,7 @@ export interface PendingCallEvents {
   readonly signals: AbortSignals<PendingCall>;
 }
 
-/** See the module. */
+/** A call that waits for its reply. */
 export class PendingCall {
   /** What it is made of. */
   readonly options: PendingCallOptions;

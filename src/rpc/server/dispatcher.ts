@@ -44,7 +44,7 @@ export interface DispatcherOptions<Input, Output> {
   readonly checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
 }
 
-/** See the module. */
+/** Admits, serves and answers the requests of one service. */
 export class Dispatcher<Input, Output> {
   readonly #options: DispatcherOptions<Input, Output>;
   /** The requests that handlers are at work on, by their keys. */

@@ -61,7 +61,23 @@ export interface RpcServerStats {
   unroutable: number;
 }
 
-/** Counts. */
+type Counts = readonly (keyof RpcServerStats)[];
+
+/** What an outcome counts as; those that are not here are errors. */
+const COUNTED: Partial<Record<RequestOutcome, Counts>> = {
+  response: ["responses"],
+  poisoned: ["givenUp", "errors"],
+  expired: ["expired"],
+  caller_gone: ["abandoned"],
+  rejected: ["rejected"],
+  duplicate: ["duplicates"],
+  // They are delivered again, here or elsewhere.
+  returned: [],
+  lost: [],
+};
+const ERROR: Counts = ["errors"];
+
+/** Counts what a server does. */
 export class ServerCounters implements ServerObserver {
   /** The counts. */
   readonly stats: RpcServerStats = {
@@ -83,33 +99,7 @@ export class ServerCounters implements ServerObserver {
 
   /** See {@linkcode ServerObserver.requestSettled}. */
   requestSettled(outcome: RequestOutcome): void {
-    const { stats } = this;
-    switch (outcome) {
-      case "response":
-        stats.responses += 1;
-        break;
-      case "expired":
-        stats.expired += 1;
-        break;
-      case "caller_gone":
-        stats.abandoned += 1;
-        break;
-      case "rejected":
-        stats.rejected += 1;
-        break;
-      case "duplicate":
-        stats.duplicates += 1;
-        break;
-      case "returned":
-      case "lost":
-        break; // They are delivered again, here or elsewhere.
-      case "poisoned":
-        stats.givenUp += 1;
-        stats.errors += 1;
-        break;
-      default:
-        stats.errors += 1;
-    }
+    for (const count of COUNTED[outcome] ?? ERROR) this.stats[count] += 1;
   }
 
   /** See {@linkcode ServerObserver.replyReturned}. */

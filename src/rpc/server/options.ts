@@ -74,8 +74,8 @@ export interface ServeOptions {
   maxAttempts?: number;
   /**
    * Whether the starts of redelivered requests are recorded in a queue beside
-   * the request queue, so that one that kills its servers can be told from
-   * others. Without it there is no such queue, redelivered requests are served
+   * the request queue, so that one that kills its servers can be found
+   * among others. Without it there is no such queue, redelivered requests are served
    * like others, and `maxAttempts` has no effect.
    *
    * @default true

@@ -16,7 +16,7 @@ import { ReceivedRequest, type Reply, type SettlementChannel } from "./request.t
 
 const logger = getLogger(["fibrpc", "server"]);
 
-/** See the module. */
+/** The requests of one channel. */
 export class RequestChannel implements SettlementChannel {
   /** The connection it is on. */
   readonly connection: Connection;

@@ -44,7 +44,7 @@ export interface ServedQueueOwner {
   readonly onSettled: () => void;
 }
 
-/** See the module. */
+/** One queue of a server. */
 export class ServedQueue {
   readonly #queue: string;
   readonly #options: ResolvedServeOptions;

@@ -7,7 +7,7 @@
  * start of one of them goes on record: see `start_records.ts`. It is started
  * among others first, so that a server's death costs its neighbours no time;
  * one that was started when another server died as well is started with
- * nothing beside it from then on, so that the guilty can be told from its
+ * nothing beside it from then on, so that the guilty can be found among its
  * neighbours, and is given up after so many deaths.
  *
  * A lost connection looks like a death. So a request with a lost start waits
@@ -84,7 +84,7 @@ interface Suspect {
   readonly wasMoved: boolean;
 }
 
-/** See the module. */
+/** Starts redelivered requests so that one that kills its servers is found. */
 export class Quarantine {
   readonly #options: QuarantineOptions;
   readonly #records: StartRecords;
@@ -232,7 +232,7 @@ export class Quarantine {
     const { queue } = this.#options;
     if (failure !== undefined && !this.#hasWarned) {
       const text = "can't use {queue}: {failure}; redelivered requests are served like others, " +
-        "and one that kills its server again and again can't be told from them";
+        "and one that kills its server again and again can't be found among them";
       logger.warn(text, { queue, failure });
     }
     this.#hasWarned = failure !== undefined;

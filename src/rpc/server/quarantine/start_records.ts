@@ -74,7 +74,7 @@ export interface StartRecordsOptions {
   readonly signal: AbortSignal;
 }
 
-/** See the module. */
+/** Records starts in the suspects' queue. */
 export class StartRecords {
   readonly #options: StartRecordsOptions;
   /** Records of this server that went back to the queue with an earlier connection. */

@@ -15,7 +15,7 @@
  */
 import { DIRECT_REPLY_TO } from "../../../protocol/names.ts";
 
-/** See the module. */
+/** A direct reply-to address, decoded. */
 export interface DirectAddress {
   /** The same for all addresses that the broker either can decode or not. */
   readonly group: string;

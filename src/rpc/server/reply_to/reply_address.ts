@@ -13,7 +13,7 @@ const RESERVED_PREFIX = "amq.";
 const RESERVED_REPLY_PREFIXES = [`${DIRECT_REPLY_TO}.`, "amq.gen-"];
 
 /**
- * Why a request can't be answered, as far as its properties tell.
+ * Why a request can't be answered, as far as its properties show.
  *
  * @param request What came.
  * @param ownQueues Queues it may have been taken from: a reply there would come back as a request.

@@ -63,7 +63,7 @@ interface Waiting {
   requests: number;
 }
 
-/** See the module. */
+/** Decides which direct reply-to addresses may be published to. */
 export class ReplyGuard {
   readonly #options: ReplyGuardOptions;
   readonly #closing = new AbortController();

@@ -45,7 +45,7 @@ export async function ensureReplyPermission(
   } finally {
     clearTimeout(timer);
     if (connection.blocked === undefined) await connection.close();
-    else connection.destroy(new Error("an alarm")); // It would not hear a goodbye.
+    else connection.destroy(new Error("an alarm")); // A blocked connection does not answer connection.close.
   }
 }
 

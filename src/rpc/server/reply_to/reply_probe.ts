@@ -39,7 +39,7 @@ const MAX_LOOKS = 16;
  */
 export type Look = "found" | "missing" | "lost" | "unseen";
 
-/** See the module. */
+/** Looks at reply addresses, on a connection of its own. */
 export class ReplyProbe {
   readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();

@@ -320,7 +320,7 @@ function tookTooLong({ n, maxTimeMs }: Job): RpcError {
   );
 }
 
-/** The caller isn't told why: the log is. */
+/** The reason goes to the log, not to the caller. */
 function failed(n: number, reason: string, cause?: Error): RpcError {
   logger.error("fib({n}) could not be computed: {reason}{cause}", {
     n,

@@ -1,5 +1,5 @@
 /**
- * What a worker of the compute pool hears while it computes, and so takes no
+ * What a worker of the compute pool can be asked while it computes, and so takes no
  * messages: memory that it shares with its owner.
  *
  * @module

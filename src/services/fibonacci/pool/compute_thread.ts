@@ -47,7 +47,7 @@ export class ComputeThread {
    * Starts a worker. That takes 20 to 30 ms until it is ready (3 to 10 with
    * Bun), of which Deno holds up the caller for most.
    *
-   * @param events Where to tell what happens.
+   * @param events Is called with what happens.
    * @param module What the worker runs.
    * @throws Where the runtime can't start it, such as without the permission to read the module,
    * and where the process has too many open files for it.
