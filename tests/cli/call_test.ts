@@ -73,7 +73,9 @@ Deno.test("call: a failure doesn't stop the others; the first one decides the ex
   const { code, stdout, stderr } = await call("1", "3", "2", "4", "5");
   assertEquals({ code, stdout }, { code: 1, stdout: "1\n2\n5\n" });
   assertMatch(stderr, /^fibrpc: internal: .*no 3\nfibrpc: unavailable: .*no 4\n$/);
-  assertEquals((await call("1", "4", "2", "3")).code, 3);
+  const lines = async (stdin: string) =>
+    (await fibrpc.run(["call", "-", "--queue", queue], { stdin })).code;
+  assertEquals([await lines("1\nx\n3\n"), await lines("4\n2\nx\n")], [2, 1]);
 });
 
 Deno.test("call --quiet: a failure is told by the exit code only", async () => {
