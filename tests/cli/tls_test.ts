@@ -111,7 +111,7 @@ Deno.test("tls", async (t) => {
     const { signal } = new AbortController();
     for (let time = 1; time <= 20; time++) {
       const error = await Connection.open(url!, options, 60_000, signal).catch((why) => why);
-      assertMatch(connectFailure(url!, error).message, /--tls-cert and --tls-key/);
+      assertMatch(connectFailure(url!, error).message, /tls\.cert and tls\.key/);
     }
   });
 
