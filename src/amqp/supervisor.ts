@@ -41,6 +41,9 @@ export interface ConnectionStateChange {
   readonly reason?: string;
 }
 
+/** Is called with each change of state. */
+export type StateListener = (change: ConnectionStateChange) => void;
+
 /** What was set up on a connection; it may end while the connection lives. */
 export interface Session {
   /** Settles with the reason when the set-up has to be made again (a channel closed, a consumer cancelled). */
@@ -61,12 +64,10 @@ export interface SupervisorOptions extends ConnectionOptions {
    */
   readonly establish: (connection: Connection) => Promise<Session>;
   /**
-   * Called once for each change of state. The first `connecting` comes when
+   * Are called once for each change of state. The first `connecting` comes when
    * every broker was tried in vain; failures after it are no changes.
    */
-  readonly onStateChange?:
-    | ((change: ConnectionStateChange) => void)
-    | undefined;
+  readonly stateListeners: ReadonlySet<StateListener>;
   /**
    * Called when it is no use to wait for the connection: {@linkcode ConnectionSupervisor.open}
    * has failed, or a broker that was there refuses it now.
@@ -394,10 +395,12 @@ export class ConnectionSupervisor {
     const change = { state, broker: String(broker), ...(reason === undefined ? {} : { reason }) };
     if (state === "connected") logger.debug("connected to {broker}", change);
     if (state === "blocked") logger.warn("{broker} takes no messages: {reason}", change);
-    try {
-      this.#options.onStateChange?.(change);
-    } catch (error) {
-      logger.error("onStateChange failed: {error}", { error: String(error) });
+    for (const listener of this.#options.stateListeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        logger.error("onStateChange failed: {error}", { error: String(error) });
+      }
     }
   }
 }

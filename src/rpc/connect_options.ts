@@ -91,7 +91,6 @@ export function resolveConnectOptions(options: ConnectOptions, role: string) {
     name = `fibrpc ${role}:${process.pid}`,
     credentials,
     tls,
-    onStateChange,
   } = options;
   checkInteger("heartbeatSeconds", heartbeatSeconds, 0, MAX_HEARTBEAT_SECONDS);
   checkInteger("maxMessageBytes", maxMessageBytes, 1, MAX_MAX_MESSAGE_BYTES);
@@ -106,7 +105,6 @@ export function resolveConnectOptions(options: ConnectOptions, role: string) {
     name,
     credentials,
     tls,
-    onStateChange,
   };
 }
 

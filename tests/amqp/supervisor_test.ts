@@ -43,7 +43,7 @@ class Supervised implements AsyncDisposable {
         this.sessions += 1;
         return Promise.resolve({ ended: new Promise((resolve) => this.endSession = resolve) });
       },
-      onStateChange: (change) => this.changes.push(change),
+      stateListeners: new Set([(change: ConnectionStateChange) => void this.changes.push(change)]),
       onRefused: (error) => this.refusals.push(error),
       ...options,
     });
@@ -74,6 +74,13 @@ function withoutJitter(): Disposable {
   const { random } = Math;
   Math.random = () => 0.999;
   return { [Symbol.dispose]: () => void (Math.random = random) };
+}
+
+/** From now on it is so many milliseconds later, until it is disposed of. */
+function laterBy(ms: number): Disposable {
+  const { now } = performance;
+  performance.now = () => now.call(performance) + ms;
+  return { [Symbol.dispose]: () => performance.now = now };
 }
 
 Deno.test("ConnectionSupervisor: a session that ends on a living connection is set up again, without a change", async () => {
@@ -400,6 +407,10 @@ Deno.test("ConnectionSupervisor: what refuses it after a success is tried again;
   assertEquals(supervised.refusals[0]!.code, "unauthenticated");
   assertEquals(log.messages(/rotated/, "error").length, 1);
   assertEquals(log.messages(/rotated/).length, 1);
+  {
+    using _ = laterBy(60_000); // It is said again each minute.
+    await waitFor(() => log.messages(/rotated/, "error").length === 2, { what: "another line" });
+  }
   text = "ACCESS_REFUSED - something else";
   await waitFor(() => log.messages(/else/, "error").length === 1, { what: "the other reason" });
   text = "";
@@ -418,8 +429,9 @@ Deno.test("ConnectionSupervisor: a refusal is forgotten once it has been connect
   });
   const seen: unknown[] = [];
   await using supervised = new Supervised(broker.url, {
-    onStateChange: ({ state }) =>
-      state === "connecting" && seen.push(supervised.supervisor.refusal),
+    stateListeners: new Set([({ state }: ConnectionStateChange) => {
+      if (state === "connecting") seen.push(supervised.supervisor.refusal);
+    }]),
   });
   await assertRejects(() => supervised.supervisor.open(), RpcError);
   isRefusing = false;
@@ -638,14 +650,15 @@ Deno.test("ConnectionSupervisor: another error of a provider fails an attempt; s
   assertMatch(reasons[2]!, /no credentials within \d+ ms/);
 });
 
-Deno.test("ConnectionSupervisor: a listener that throws costs a line in the log", async () => {
+Deno.test("ConnectionSupervisor: a listener that throws costs a line in the log, and the others nothing", async () => {
   await using log = await CollectedLog.start();
   await using broker = startScriptedBroker();
-  await using supervised = new Supervised(broker.url, {
-    onStateChange() {
-      throw new Error("mine");
-    },
-  });
+  const states: string[] = [];
+  const fail = () => {
+    throw new Error("mine");
+  };
+  const stateListeners = new Set([fail, ({ state }: ConnectionStateChange) => states.push(state)]);
+  await using supervised = new Supervised(broker.url, { stateListeners });
   await supervised.supervisor.open();
-  assertEquals(log.messages(/mine/, "error").length, 1);
+  assertEquals([log.messages(/mine/, "error").length, states], [1, ["connected"]]);
 });

@@ -135,6 +135,32 @@ Deno.test("services: without describe, errors name the queue", async () => {
   );
 });
 
+Deno.test("onStateChange: several listeners of both ends, each until it is taken away", async () => {
+  const seen: string[] = [];
+  const note = (who: string) => ({ state }: { state: string }) => void seen.push(`${who} ${state}`);
+  const service = texts(uniqueQueue("states"));
+  const server = new RpcServer({ ...options, onStateChange: note("option") });
+  server.onStateChange(note("first"));
+  const forget = server.onStateChange(note("second"));
+  server.serve(service, (text) => text);
+  await server.start();
+  forget();
+  await server.close();
+  assertEquals(seen.filter((line) => /^option/.test(line)), [
+    "option connected",
+    "option draining",
+    "option closed",
+  ]);
+  assertEquals(seen.filter((line) => /^first/.test(line)).length, 3);
+  assertEquals(seen.filter((line) => /^second/.test(line)), ["second connected"]);
+  seen.splice(0);
+  const client = new RpcClient(options);
+  client.onStateChange(note("client"));
+  await client.connect();
+  await client.close();
+  assertEquals(seen, ["client connected", "client closed"]);
+});
+
 Deno.test("RpcServer.serve: concurrency bounds the handlers, not what is handed out", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("concurrency");

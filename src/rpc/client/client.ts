@@ -5,7 +5,13 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { brokerError, REPLY_CODE, replyCodeOf } from "../../amqp/failure.ts";
-import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
+import {
+  type ConnectionState,
+  type ConnectionStateChange,
+  ConnectionSupervisor,
+  type Session,
+  type StateListener,
+} from "../../amqp/supervisor.ts";
 import type { Connection } from "../../amqp/connection.ts";
 import type { Delivery, MessageProperties } from "../../amqp/message.ts";
 import { RpcError } from "../../errors.ts";
@@ -92,6 +98,9 @@ export class RpcClient implements AsyncDisposable {
       this.#fail(call, cancelled(this.#place(call), signal))
     ),
   };
+  readonly #stateListeners = new Set<StateListener>([({ state }) => {
+    if (state === "connected") this.#sendAll();
+  }]);
   readonly #limit: MessageSizeLimit;
   readonly #lostRequests: LostRequestDetector;
   #nextId = 0;
@@ -107,6 +116,7 @@ export class RpcClient implements AsyncDisposable {
    */
   constructor(options: RpcClientOptions = {}) {
     this.#options = resolveClientOptions(options);
+    if (options.onStateChange !== undefined) this.#stateListeners.add(options.onStateChange);
     this.#limit = new MessageSizeLimit(this.#options.maxMessageBytes);
     this.#lostRequests = new LostRequestDetector({
       resendAfterMs: this.#options.resendAfterMs,
@@ -131,6 +141,17 @@ export class RpcClient implements AsyncDisposable {
   /** How many calls wait for their replies. */
   get pending(): number {
     return this.#pending.size;
+  }
+
+  /**
+   * Calls `listener` once for each change of the connection's state from now on,
+   * like the option of this name.
+   *
+   * @returns Takes the listener away again.
+   */
+  onStateChange(listener: (change: ConnectionStateChange) => void): () => void {
+    this.#stateListeners.add(listener);
+    return () => void this.#stateListeners.delete(listener);
   }
 
   /**
@@ -247,15 +268,12 @@ export class RpcClient implements AsyncDisposable {
   }
 
   #connect(): ConnectionSupervisor {
-    const { onStateChange, connectTimeoutMs } = this.#options;
+    const { connectTimeoutMs } = this.#options;
     this.#supervisor ??= new ConnectionSupervisor({
       ...this.#options,
       firstConnectWithinMs: connectTimeoutMs,
       establish: (connection) => this.#establish(connection),
-      onStateChange: (change) => {
-        if (change.state === "connected") this.#sendAll();
-        onStateChange?.(change);
-      },
+      stateListeners: this.#stateListeners,
       onRefused: (error) => {
         for (const call of this.#pending.values()) this.#fail(call, error);
       },

@@ -4,7 +4,13 @@
  * @module
  */
 import type { Connection } from "../../amqp/connection.ts";
-import { type ConnectionState, ConnectionSupervisor, type Session } from "../../amqp/supervisor.ts";
+import {
+  type ConnectionState,
+  type ConnectionStateChange,
+  ConnectionSupervisor,
+  type Session,
+  type StateListener,
+} from "../../amqp/supervisor.ts";
 import { RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { quote } from "../../text.ts";
@@ -49,6 +55,7 @@ export class RpcServer implements AsyncDisposable {
   /** Resolves when the server was closed. */
   readonly closed: Promise<void>;
   readonly #options: ResolvedServerOptions;
+  readonly #stateListeners = new Set<StateListener>();
   readonly #counters = new ServerCounters();
   readonly #queues: ServedQueue[] = [];
   /** The queues that are served, and those beside them. */
@@ -74,6 +81,7 @@ export class RpcServer implements AsyncDisposable {
    */
   constructor(options: RpcServerOptions = {}) {
     this.#options = resolveServerOptions(options);
+    if (options.onStateChange !== undefined) this.#stateListeners.add(options.onStateChange);
     this.#probe = new ReplyProbe(this.#options);
     this.#guardProbe = new ReplyProbe(this.#options);
     this.closed = this.#closed.promise;
@@ -99,6 +107,17 @@ export class RpcServer implements AsyncDisposable {
   /** How many requests it has taken and not settled. */
   get pending(): number {
     return this.#queues.reduce((sum, { pending }) => sum + pending, 0);
+  }
+
+  /**
+   * Calls `listener` once for each change of the connection's state from now on,
+   * like the option of this name.
+   *
+   * @returns Takes the listener away again.
+   */
+  onStateChange(listener: (change: ConnectionStateChange) => void): () => void {
+    this.#stateListeners.add(listener);
+    return () => void this.#stateListeners.delete(listener);
   }
 
   /**
@@ -159,6 +178,7 @@ export class RpcServer implements AsyncDisposable {
     }
     this.#supervisor ??= new ConnectionSupervisor({
       ...this.#options,
+      stateListeners: this.#stateListeners,
       establish: (connection) => {
         const settingUp = this.#setUp(connection);
         this.#settingUp = settingUp.catch(() => {}); // The connection acts on it.
