@@ -56,6 +56,13 @@ for (const code of [530, 403, 320, 541]) {
     }));
 }
 
+Deno.test("Connection.open: an address that never answers leaves time for the next one", () =>
+  atLocalhost({ answers: { accept: () => SILENCE } }, {}, async (url, first, second) => {
+    await using connection = await open(url, {}, 2_000);
+    assertEquals(connection.closed, false);
+    assertEquals([first.connections.length, second.connections.length], [1, 1]);
+  }));
+
 const worth: [what: string, first: Script, second: Script, says: RegExp, final: boolean][] = [
   ["a final refusal", refusal(320, "CLOSING"), refusal(403, "NO"), /NO \(403\)/, true],
   ["the first final refusal", refusal(403, "NO"), refusal(530, "NOT"), /NO \(403\)/, true],

@@ -9,6 +9,7 @@ import {
 import { Connection } from "../../src/amqp/connection.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import { closeChannel, startScriptedBroker } from "../support/scripted_broker.ts";
 import { permitsTransientQueues } from "../support/transient_queues.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -18,9 +19,9 @@ const types: readonly QueueType[] = await permitsTransientQueues(broker.url)
   ? ["transient", "classic", "quorum"]
   : ["classic", "quorum"];
 
-async function open(): Promise<Connection & AsyncDisposable> {
+async function open(url = broker.url): Promise<Connection & AsyncDisposable> {
   const connection = await Connection.open(
-    new BrokerUrl(broker.url),
+    new BrokerUrl(url),
     { name: "queue test", heartbeatSeconds: 0 },
     10_000,
     new AbortController().signal,
@@ -43,6 +44,23 @@ Deno.test("inspectQueue: another connection's exclusive queue is unknown", async
   await using connection = await open();
   assertEquals(await inspectQueue(connection, peer.replyTo), { found: "unknown" });
   assertEquals(connection.closed, false);
+});
+
+Deno.test("ensureQueue: who may neither look nor declare may still consume; who may look only may not", async () => {
+  const NOT_FOUND = 404;
+  for (const [look, expected] of [[403, "found"], [NOT_FOUND, "permission_denied"]] as const) {
+    await using scripted = startScriptedBroker({
+      answers: {
+        "queue.declare": ({ channel, args }) => {
+          const isPassive = (args.at(-5)! & 1) !== 0; // Before an empty table of arguments.
+          return closeChannel(channel, isPassive ? look : 403, "NO");
+        },
+      },
+    });
+    await using connection = await open(scripted.url);
+    const ensured = ensureQueue(connection, "queue", "classic");
+    assertEquals(await ensured.catch((error) => error.code), expected);
+  }
 });
 
 Deno.test("ensureQueue: declares each type, then finds it whatever is asked for", async () => {
