@@ -66,6 +66,7 @@ for (const [what, [end, reason]] of Object.entries(ENDS)) {
     const reasons: string[] = [];
     for (let n = 0; n < 2; n++) channel.onEnd(({ message }) => reasons.push(message));
     const consumer = await channel.consume("queue", { noAck: true }, () => {});
+    channel.ack(1);
     assertEquals([channel.isClosed, consumer.isActive], [false, true]);
     end(scene);
     assertMatch((await consumer.ended).message, reason);
@@ -76,6 +77,7 @@ for (const [what, [end, reason]] of Object.entries(ENDS)) {
     assertEquals([channel.isClosed, consumer.isActive], [true, false]);
     channel.close();
     assertEquals(reasons.length, 3);
+    assertEquals(scene.connection.flushListeners.size, 0);
   });
 }
 
