@@ -217,6 +217,27 @@ Deno.test("resend: a call that was never sent is not lost with a connection", as
   assertEquals((await call).code, "cancelled");
 });
 
+Deno.test("resend: what is called while an alarm lasts waits for its end, also before the first connection", async () => {
+  await using scripted = startScriptedBroker({
+    answers: {
+      "connection.open": () =>
+        concat(
+          send("connection.open-ok", 0, shortString("")),
+          send("connection.blocked", 0, shortString("an alarm")),
+        ),
+    },
+  });
+  await using client = new RpcClient({ url: scripted.url, timeoutMs: 60_000 });
+  const service = texts("queue", { idempotent: true });
+  const call = assertRejects(() => client.call(service, "x"), RpcError);
+  await waitFor(() => client.state === "blocked", { what: "the alarm" });
+  assertEquals([client.pending, scripted.count("basic.publish")], [1, 0]);
+  scripted.connections[0]!.send(send("connection.unblocked", 0));
+  await waitFor(() => scripted.count("basic.publish") === 1, { what: "the request" });
+  await client.close();
+  assertEquals((await call).code, "cancelled");
+});
+
 Deno.test("resend: where a server is required but can't be seen, a call goes out once", async () => {
   // Each look fails, and costs its channel only.
   await using scripted = startScriptedBroker({
