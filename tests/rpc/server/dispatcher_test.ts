@@ -139,6 +139,12 @@ Deno.test("Dispatcher: what has expired is neither started nor answered", async 
   assertEquals([open.length, scene.settled], [1, [["late", "expired"], ["early", "expired"]]]);
 });
 
+Deno.test("Dispatcher: a handler that is done leaves no timer of its limit on time", async () => {
+  const scene = new Scene((text) => Promise.resolve(text), { maxTimeMs: 60_000 });
+  await scene.dispatcher.serve(scene.request("hello"));
+  assertEquals(scene.settled, [["hello", "response", "hello"]]);
+});
+
 Deno.test("Dispatcher: a caller that is seen to be gone gets no reply", async () => {
   const scene = new Scene(async (text, { isCallerGone }) => {
     await isCallerGone();
