@@ -8,7 +8,7 @@ import { RpcServer } from "../../src/rpc/server/server.ts";
 import { checkQueueName, type Service } from "../../src/rpc/service.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
-import { startScriptedBroker } from "../support/scripted_broker.ts";
+import { closeChannel, shortStringAt, startScriptedBroker } from "../support/scripted_broker.ts";
 import { numbers, texts } from "../support/services.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -63,6 +63,25 @@ Deno.test("services: all are consumed again when the queue of one is deleted, on
   await using client = new RpcClient(options);
   assertEquals(await client.call(one, "1"), "1");
   assertEquals(await client.call(other, "2"), "2");
+});
+
+Deno.test("services: a queue that vanishes before it is consumed costs its channel, not the connection", async () => {
+  let refusals = 0;
+  await using scripted = startScriptedBroker({
+    answers: {
+      "basic.consume": ({ channel, args }) => {
+        if (shortStringAt(args, 2) !== "vanishing" || refusals === 2) return undefined;
+        refusals += 1;
+        return closeChannel(channel, 404, "NOT_FOUND - no queue 'vanishing' in vhost '/'");
+      },
+    },
+  });
+  await using server = new RpcServer({ url: scripted.url });
+  server.serve(texts("vanishing"), (text) => text, { quarantine: false });
+  await server.start();
+  // One connection to look whether replies are permitted, one to serve.
+  assertEquals([refusals, scripted.count("connection.start-ok")], [2, 2]);
+  assertEquals(server.state, "connected");
 });
 
 Deno.test("services: requests and replies carry content types and headers", async () => {

@@ -7,10 +7,11 @@
 import { getLogger } from "@logtape/logtape";
 import type { Consumer } from "../../amqp/channel.ts";
 import type { Connection } from "../../amqp/connection.ts";
-import { channelError } from "../../amqp/failure.ts";
+import { channelError, REPLY_CODE, replyCodeOf } from "../../amqp/failure.ts";
 import type { Delivery } from "../../amqp/message.ts";
 import { ensureQueue, type QueueType, TransientRefused } from "../../amqp/queue.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
+import { pause } from "../../time.ts";
 import type { ServedService } from "../service.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { RpcHandler } from "./handler.ts";
@@ -26,6 +27,16 @@ import { RequestScheduler } from "./scheduler.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
+/**
+ * How long a queue is left alone whose consumer was cancelled, in milliseconds:
+ * RabbitMQ cancels the consumers of a quorum queue before it has deleted it, and
+ * may close the connection (541) of who consumes it in between.
+ */
+const DELETION_MS = 100;
+
+/** How often a queue that vanishes is looked for on one connection. */
+const ATTEMPTS = 5;
+
 /** How the consumer is named on its channel. */
 const CONSUMER_TAG = "fibrpc";
 
@@ -40,6 +51,8 @@ export interface ServedQueueOwner {
   readonly probe: ReplyProbe;
   /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
   readonly guardProbe: ReplyProbe;
+  /** Aborts when the server ends. */
+  readonly signal: AbortSignal;
   /** Is called whenever there is one open request less. */
   readonly onSettled: () => void;
 }
@@ -107,15 +120,25 @@ export class ServedQueue {
    */
   async setUp(connection: Connection, replyAddress: string | undefined): Promise<Consumer> {
     if (this.#connection === connection && this.#consumer?.isActive) return this.#consumer;
-    if (this.#connection !== connection) this.#guard.startOn(connection.broker, replyAddress);
+    let mayBeDeleted = this.#connection === connection;
+    if (!mayBeDeleted) this.#guard.startOn(connection.broker, replyAddress);
     this.#dispatcher.startOn(connection);
-    await this.#ensureQueue(connection);
-    if (this.#connection !== connection) {
-      this.#connection = connection;
-      this.#quarantine?.startOn(connection);
+    for (let attempt = 1;; attempt++) {
+      if (mayBeDeleted) await pause(DELETION_MS, this.#owner.signal);
+      await this.#ensureQueue(connection);
+      if (this.#connection !== connection) {
+        this.#connection = connection;
+        this.#quarantine?.startOn(connection);
+      }
+      try {
+        this.#consumer = await this.#consume(connection);
+        return this.#consumer;
+      } catch (error) {
+        // It was deleted between the look at it and its consumption.
+        if (attempt === ATTEMPTS || replyCodeOf(error) !== REPLY_CODE.NOT_FOUND) throw error;
+        mayBeDeleted = true;
+      }
     }
-    this.#consumer = await this.#consume(connection);
-    return this.#consumer;
   }
 
   async #consume(connection: Connection): Promise<Consumer> {

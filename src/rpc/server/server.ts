@@ -148,6 +148,7 @@ export class RpcServer implements AsyncDisposable {
       counters: this.#counters,
       probe: this.#probe,
       guardProbe: this.#guardProbe,
+      signal: this.#ending.signal,
       onSettled: () => this.#onSettled(),
     };
     this.#queues.push(

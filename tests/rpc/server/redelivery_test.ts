@@ -362,7 +362,7 @@ Deno.test("RpcServer.close: gives back suspects that were not started, and takes
   await waitFor(async () => (await peer.look(queue)).messages === 2, { what: "two to be back" });
   waiting.release();
   assertEquals(await closed, 0);
-  assertEquals([waiting.starts, peer.replies.length], [1, 1]);
+  assertEquals([waiting.starts, (await peer.waitForReplies(1)).length], [1, 1]);
   // The lost records of the others, and what was put there meanwhile.
   await waitFor(async () => (await peer.look(`${queue}.suspects`)).messages === 3, {
     what: "all to be left",
