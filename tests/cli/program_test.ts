@@ -225,6 +225,26 @@ Deno.test("program: what the runtime warns of is a record in JSON too; so are dr
   assertEquals(warnings[1].count, 7);
 });
 
+Deno.test("program: reads no more than a slow standard output takes", async () => {
+  const LINES = 20_000;
+  class SlowProcess extends FakeProcess {
+    readonly sizes: number[] = [];
+
+    override async writeStdout(bytes: Uint8Array): Promise<void> {
+      this.sizes.push(bytes.length);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      await super.writeStdout(bytes);
+    }
+  }
+  const process = new SlowProcess("call", "-", "--output", "json");
+  process.stdin.end("x\n".repeat(LINES)); // Refused here: no broker is asked.
+  const { code, stdout } = await process.run();
+  assertEquals([code, stdout.split("\n").length - 1], [2, LINES]);
+  // What came while one piece was written is the next: as much as may wait, and a few lines.
+  const largest = Math.max(...process.sizes);
+  assertEquals(largest < 2 * 65_536, true, `${largest} bytes waited`);
+});
+
 Deno.test("program: a standard input that can't be read is told, exit code 2", async () => {
   const process = new FakeProcess("call", "-");
   process.stdin.on("error", () => {}).destroy(new Error("input/output error"));
