@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 
 /** What each place may import of ours; the leaves are open to all. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
-  "mod.ts": ["amqp", "rpc", "services"],
+  "mod.ts": ["api"],
+  api: ["api", "services", "rpc", "amqp"],
   cli: ["cli", "services", "rpc", "amqp", "protocol"],
   services: ["services", "rpc", "amqp", "protocol"],
   rpc: ["rpc", "amqp", "protocol"],
@@ -142,7 +143,8 @@ Deno.test("layers: only the command line touches the process", async () => {
   ]);
 });
 
-Deno.test("layers: what a one-shot call loads", async () => {
+/** The files of `src/` that a program loads which imports one of them. */
+async function loadedBy(file: string): Promise<string[]> {
   const all = new Map((await modules()).map((module) => [module.specifier, module]));
   const loaded = new Set<string>();
   const visit = (specifier: string) => {
@@ -152,7 +154,22 @@ Deno.test("layers: what a one-shot call loads", async () => {
       if (code?.specifier.startsWith(root)) visit(code.specifier);
     }
   };
-  visit(`${root}src/cli/commands/call.ts`);
-  const rooms = [...loaded].map((specifier) => specifier.slice(`${root}src/`.length));
-  assertEquals(rooms.filter((path) => /^rpc\/server|\/(pool|math)\/|serve/.test(path)), []);
-});
+  visit(`${root}src/${file}`);
+  return [...loaded].map((specifier) => specifier.slice(`${root}src/`.length));
+}
+
+const LOADS_NONE_OF: Record<string, RegExp> = {
+  "cli/commands/call.ts": /^rpc\/server|\/(pool|math)\/|serve/,
+  "api/client.ts": /^rpc\/server|^services/,
+  "api/server.ts": /^rpc\/client|^services/,
+  "api/service.ts": /^rpc\/(client|server)|^services|^amqp/,
+};
+
+for (const [file, others] of Object.entries(LOADS_NONE_OF)) {
+  Deno.test(`layers: ${file} loads nothing that it can do without`, async () => {
+    const loaded = await loadedBy(file);
+    assertEquals(loaded[0], file);
+    assertEquals(loaded.length > 1, true);
+    assertEquals(loaded.filter((path) => others.test(path)), []);
+  });
+}

@@ -1,18 +1,20 @@
 import { assertEquals } from "@std/assert";
-import * as api from "../mod.ts";
+import * as api from "@fibrpc/fibrpc";
+import * as client from "@fibrpc/fibrpc/client";
+import * as fibonacci from "@fibrpc/fibrpc/fibonacci";
+import * as server from "@fibrpc/fibrpc/server";
+import * as service from "@fibrpc/fibrpc/service";
 
-Deno.test("mod: exports what it is meant to", () => {
-  assertEquals(Object.keys(api).sort(), [
-    "FibonacciClient",
-    "FibonacciServer",
-    "RPC_ERROR_CODES",
-    "RpcClient",
-    "RpcError",
-    "RpcServer",
-    "bytes",
-    "createHandlerContext",
-    "fibonacci",
-    "json",
-    "text",
-  ]);
+const SERVICE = ["RPC_ERROR_CODES", "RpcError", "bytes", "json", "text"];
+const FIBONACCI = ["FibonacciClient", "FibonacciServer", "fibonacci"];
+
+Deno.test("mod: exports what it is meant to, by its parts", () => {
+  assertEquals(Object.keys(service).sort(), SERVICE);
+  assertEquals(Object.keys(client).sort(), [...SERVICE, "RpcClient"].sort());
+  assertEquals(
+    Object.keys(server).sort(),
+    [...SERVICE, "RpcServer", "createHandlerContext"].sort(),
+  );
+  assertEquals(Object.keys(fibonacci).sort(), FIBONACCI);
+  assertEquals(api, { ...client, ...server, ...fibonacci });
 });

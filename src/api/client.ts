@@ -1,0 +1,17 @@
+/**
+ * The calling end, and what both ends share.
+ *
+ * @module
+ */
+export * from "./service.ts";
+export { RpcClient } from "../rpc/client/client.ts";
+export type {
+  CallOptions,
+  ReplyMode,
+  RpcClientOptions,
+  RpcClientStats,
+} from "../rpc/client/options.ts";
+export type { ConnectOptions } from "../rpc/connect_options.ts";
+export type { ConnectionState, ConnectionStateChange } from "../amqp/supervisor.ts";
+export type { Credentials } from "../amqp/credentials.ts";
+export type { TlsOptions } from "../amqp/connection.ts";

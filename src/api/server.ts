@@ -1,0 +1,19 @@
+/**
+ * The serving end, and what both ends share.
+ *
+ * @module
+ */
+export * from "./service.ts";
+export { RpcServer } from "../rpc/server/server.ts";
+export type { RpcServerOptions, ServeOptions } from "../rpc/server/options.ts";
+export type { RpcServerStats } from "../rpc/server/observer.ts";
+export {
+  createHandlerContext,
+  type HandlerContext,
+  type RpcHandler,
+} from "../rpc/server/handler.ts";
+export type { QueueType } from "../amqp/queue.ts";
+export type { ConnectOptions } from "../rpc/connect_options.ts";
+export type { ConnectionState, ConnectionStateChange } from "../amqp/supervisor.ts";
+export type { Credentials } from "../amqp/credentials.ts";
+export type { TlsOptions } from "../amqp/connection.ts";
