@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { BuildError } from "./build_error.ts";
 
 /**
  * Modules of the runtime that are imported on top and used late, if ever: by
@@ -34,9 +35,6 @@ const __late = (name) => new Proxy({}, {
   },
 });
 `;
-
-/** Something could not be made; the message says why. */
-export class BuildError extends Error {}
 
 /** The main module, and what it starts as a worker. */
 export type Bundles = readonly [main: string, worker: string];

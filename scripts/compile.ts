@@ -12,20 +12,9 @@
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { BuildError, bundleProgram, type Bundles } from "./bundle.ts";
-
-/** Build-only: fetched by {@linkcode bunBinary}, not a dependency. */
-const BUN_VERSION = "1.4.5";
-
-/** SHA-256 of that release's binaries: they become the product. */
-const BUN_SHA256: Record<string, string> = {
-  "linux-x64": "f05d28a3862f4b84395c7fa32480b835dd47482e80b7e7a49a115227f0c06083",
-  "linux-aarch64": "04778f1f42399a69d086853e9c7af4acf574b2f21a43d0dc673853d8b84a2923",
-  "darwin-x64": "88f97645b270aef20f9f9442f1658461cab3e7128e658af4615144e3396f084a",
-  "darwin-aarch64": "e2984124f1514e1e6bbda20adedbf07a02c443c6a5828853a15c7c7abf78e19f",
-  "windows-x64": "e06ad0864463c68892ae71a2a64af7eae1585cac5dd9b80bc042f45605587cb1",
-  "windows-aarch64": "8bd7f9210f9d58cc21f398d1478e53b2ff919a0c8fc935b5086f3f64667cec6d",
-};
+import { BuildError } from "./build_error.ts";
+import { BUN_VERSION, bunBinary } from "./bun.ts";
+import { bundleProgram, type Bundles } from "./bundle.ts";
 
 /** A silent network must not hold up the build for ever. */
 const DENO_COMPILE_LIMIT_MS = 120_000;
@@ -85,50 +74,6 @@ async function must(what: string, result: Promise<Result>): Promise<void> {
   if (!success) throw new BuildError(`Could not ${what}:\n${output}`);
 }
 
-/** Bun's binary for a platform, as its npm package brings it. */
-async function bunBinary(platform: string): Promise<string> {
-  const name = `@oven/bun-${platform}`;
-  const folder = path(`.fibrpc/bun-${platform}-${BUN_VERSION}/`);
-  const suffix = platform.startsWith("windows") ? ".exe" : "";
-  const binary = `${folder}node_modules/${name}/bin/bun${suffix}`;
-  const isGenuine = async () => await sha256(binary) === BUN_SHA256[platform];
-  if (await isGenuine()) return binary;
-
-  // A project of its own, so that neither deno.lock nor the executable nor the
-  // published package ever hears of Bun. Deno fetches it: npm need not exist.
-  await Deno.remove(folder, { recursive: true }).catch(ignoreAbsence);
-  await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(
-    `${folder}deno.json`,
-    JSON.stringify({
-      nodeModulesDir: "auto",
-      lock: false,
-      imports: { [name]: `npm:${name}@${BUN_VERSION}` },
-    }),
-  );
-  await must(
-    `get the npm package ${name}@${BUN_VERSION}`,
-    // Files of Deno's cache and of projects may be the same ones: not from there.
-    run(Deno.execPath(), ["install", "--reload"], { cwd: folder }),
-  );
-  if (await isGenuine()) return binary;
-  throw new BuildError(
-    `${binary} is not the one that is known as Bun ${BUN_VERSION}: its SHA-256 is another`,
-  );
-}
-
-/** In hexadecimal digits; `undefined` if there is no such file. */
-async function sha256(file: string): Promise<string | undefined> {
-  const bytes = await Deno.readFile(file).catch(ignoreAbsence);
-  if (bytes === undefined) return undefined;
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-}
-
-function ignoreAbsence(error: unknown): undefined {
-  if (error instanceof Deno.errors.NotFound) return undefined;
-  throw error;
-}
-
 async function compileWithDeno(
   [main, worker]: Bundles,
   output: string,
@@ -162,11 +107,11 @@ async function compileWithBun(
   } else {
     const platform = TARGETS[target]!;
     args.push(`--target=bun-${platform}`);
-    args.push("--compile-executable-path", await bunBinary(platform));
+    args.push("--compile-executable-path", await bunBinary(platform, stopped.signal));
   }
   await must(
     "compile with Bun",
-    run(await bunBinary(host), [...args, ...bundles], {
+    run(await bunBinary(host, stopped.signal), [...args, ...bundles], {
       // Not where a bunfig.toml or .env could be; and it leaves its own
       // temporary file where it is when it is stopped.
       cwd: dirname(bundles[0]),

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { BUN_VERSION } from "../../scripts/bun.ts";
 import { run } from "../support/process.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -45,13 +46,11 @@ Deno.test("compile on Bun's base: a binary that isn't the known one is not run",
   const folder = await Deno.makeTempDir();
   try {
     const project = `${folder}/project`;
-    const script = await Deno.readTextFile(`${root}scripts/compile.ts`);
-    const [, version] = /BUN_VERSION = "(.+)"/.exec(script)!;
     const files = ["deno.json", "deno.lock", "mod.ts", "scripts", "src", "tests"];
     await Deno.mkdir(project);
     await run("cp", ["-R", ...files.map((file) => `${root}${file}`), project]);
     for (const platform of ["linux-x64", "linux-aarch64", "darwin-x64", "darwin-aarch64"]) {
-      const own = `${project}/.fibrpc/bun-${platform}-${version}`;
+      const own = `${project}/.fibrpc/@oven+bun-${platform}-${BUN_VERSION}`;
       const bin = `${own}/node_modules/@oven/bun-${platform}/bin`;
       await Deno.mkdir(bin, { recursive: true });
       await Deno.writeTextFile(`${bin}/bun`, `#!/bin/sh\ntouch ${folder}/run\n`, { mode: 0o755 });

@@ -1,0 +1,2 @@
+/** Something could not be made; the message says why. */
+export class BuildError extends Error {}

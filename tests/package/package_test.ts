@@ -1,0 +1,155 @@
+/** The package for npm, installed as its README says, on each runtime. */
+import { assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
+import config from "../../deno.json" with { type: "json" };
+import { startBroker, uniqueQueue } from "../support/broker.ts";
+import { makeCertificates } from "../support/certificates.ts";
+import { run, spawn } from "../support/process.ts";
+import { startProxy } from "../support/proxy.ts";
+import { bun, NODE_VERSIONS, nodeBinary, npmProgram } from "../support/runtimes.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const program = `${root}tests/package/program.ts`;
+
+const NPM_VERSION = "11.21.2";
+const TYPESCRIPT_VERSION = "5.9.3";
+
+/** What the program says, whatever it runs on. */
+const EXPECTED = `\
+an order: {"id":7,"tenant":"t"}
+no order: ["not_found",true,{"id":101}]
+no JSON: ["invalid_argument",true,null]
+2 MiB: [2097152,true]
+many: 500
+over maxTimeMs: ["resource_exhausted",true,null]
+over the timeout: ["deadline_exceeded",false,null]
+given up: ["cancelled",false,null]
+nobody: ["no_server",false,null]
+drained: ["slept",true,"closed"]
+closed: [["cancelled",false,null],"closed",0]
+before the cut: "answered"
+cut
+after the cut: "answered"
+states: ["connected","connecting","connected","closed"]
+by TLS: [3,2,1]
+unknown authority: ["unavailable",false,null]
+fib(30): "832040"
+fib(1000000): 208988
+fib(100000000): ["resource_exhausted",true,null]
+`;
+
+/** Runs a command that has to succeed. */
+async function must(command: string, args: string[], cwd: string): Promise<string> {
+  const { code, stdout, stderr } = await run(command, args, { cwd, timeoutMs: 180_000 });
+  assertEquals(code, 0, `${command} ${args.join(" ")}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+Deno.test("package", async (t) => {
+  await using files = await makeCertificates();
+  await using broker = await startBroker({ tls: { ca: files.ca, ...files.server } });
+  await using proxy = await startProxy(Number(new URL(broker.url).port));
+  const folder = await Deno.makeTempDir();
+  const tarball = `${folder}/fibrpc.tgz`;
+
+  /** A user's project with nothing in it but the program. */
+  async function project(name: string, files: Record<string, unknown> = {}): Promise<string> {
+    const path = `${folder}/${name}`;
+    await Deno.mkdir(path);
+    for (const [file, content] of Object.entries(files)) {
+      await Deno.writeTextFile(`${path}/${file}`, JSON.stringify(content));
+    }
+    await Deno.copyFile(program, `${path}/program.ts`);
+    return path;
+  }
+
+  async function works(command: string, args: string[], cwd: string): Promise<void> {
+    await using running = spawn(command, [...args, "program.ts"], {
+      cwd,
+      env: {
+        BROKER: broker.url,
+        SECURE: broker.tlsUrl,
+        FRAGILE: proxy.url(broker.url),
+        CA: await Deno.readTextFile(files.ca),
+        QUEUE: uniqueQueue("package"),
+        NO_COLOR: "1",
+      },
+    });
+    await running.waitForStdout(/^cut$/m);
+    proxy.reset();
+    const { code } = await running.waitForExit();
+    assertEquals(
+      running.stderr.replaceAll(/^.*(ExperimentalWarning|--trace-warnings).*\n/gm, ""),
+      "",
+    );
+    assertEquals(running.stdout, EXPECTED);
+    assertEquals(code, 0);
+  }
+
+  try {
+    await t.step("is packed, the same each time", async () => {
+      const pack = ["run", "-A", "--quiet", `${root}scripts/pack.ts`, "--output"];
+      await must(Deno.execPath(), [...pack, tarball], root);
+      await must(Deno.execPath(), [...pack, `${folder}/again.tgz`], root);
+      assertEquals(await Deno.readFile(`${folder}/again.tgz`), await Deno.readFile(tarball));
+    });
+
+    for (const release of NODE_VERSIONS) {
+      await t.step(`Node ${release}: npm install`, async () => {
+        const node = await nodeBinary(release);
+        const npm = await npmProgram("npm", NPM_VERSION, "bin/npm-cli.js");
+        const app = await project(`node-${release}`, { "package.json": { type: "module" } });
+        await must(node, [npm, "install", "--no-audit", "--no-fund", tarball], app);
+        await works(node, [], app);
+      });
+    }
+
+    await t.step("TypeScript: has all its types, and needs no others", async () => {
+      const node = await nodeBinary(NODE_VERSIONS[0]);
+      const tsc = await npmProgram("typescript", TYPESCRIPT_VERSION, "bin/tsc");
+      const options = [
+        "--noEmit",
+        "--strict",
+        "--exactOptionalPropertyTypes",
+        "--lib",
+        "esnext,dom",
+      ];
+      options.push("--target", "esnext", "--module", "nodenext");
+      const app = `${folder}/node-${NODE_VERSIONS[0]}`;
+      await must(node, [tsc, ...options, "program.ts"], app);
+    });
+
+    await t.step("Bun: bun add", async () => {
+      const app = await project("bun", { "package.json": { type: "module" } });
+      await must(await bun(), ["add", tarball], app);
+      await works(await bun(), [], app);
+    });
+
+    await t.step("Deno: a link to the unpacked package", async () => {
+      const app = await project("deno", {
+        "deno.json": {
+          links: ["./package"],
+          nodeModulesDir: "auto",
+          imports: { "@fibrpc/fibrpc": `npm:@fibrpc/fibrpc@${config.version}` },
+        },
+      });
+      await must("tar", ["xzf", tarball], app);
+      await must(Deno.execPath(), ["install"], app);
+      await must(Deno.execPath(), ["check", "program.ts"], app);
+      await works(Deno.execPath(), ["run", "--quiet", "-A"], app);
+    });
+
+    await t.step("Deno: a link to a checkout", async () => {
+      const app = await project("checkout", {
+        "deno.json": {
+          links: [root],
+          imports: { "@fibrpc/fibrpc": `jsr:@fibrpc/fibrpc@${config.version}` },
+        },
+      });
+      await must(Deno.execPath(), ["check", "program.ts"], app);
+      await works(Deno.execPath(), ["run", "--quiet", "-A"], app);
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
