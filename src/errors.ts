@@ -66,6 +66,8 @@ export interface RpcErrorOptions {
   readonly remote?: boolean;
 }
 
+const BRAND = Symbol.for("fibrpc.RpcError");
+
 /**
  * A call, a connection or a handler failed; {@linkcode RpcError.code} says how.
  *
@@ -83,6 +85,12 @@ export interface RpcErrorOptions {
  * ```
  */
 export class RpcError extends Error {
+  /** Knows errors of another copy of this package too: a program may have two. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (this !== RpcError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === "object" && value !== null && BRAND in value;
+  }
+
   /** What went wrong. */
   readonly code: RpcErrorCode;
   /**
@@ -125,3 +133,5 @@ export class RpcError extends Error {
     return new RpcError(code, message ?? messageOf(thrown), { cause: thrown });
   }
 }
+
+Object.defineProperty(RpcError.prototype, BRAND, { value: true });

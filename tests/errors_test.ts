@@ -49,3 +49,19 @@ Deno.test("RpcError.from: makes anything else one, with its cause", () => {
   assertEquals(RpcError.from("text", "unavailable").message, "text");
   assertEquals(RpcError.from(cause, "internal", "the server failed").message, "the server failed");
 });
+
+Deno.test("RpcError: is known across copies of the package", async () => {
+  // As a program has it that depends on two packages, each with a copy of its own.
+  const copy = await import(`../src/errors.ts?copy=${crypto.randomUUID()}`) as {
+    RpcError: typeof RpcError;
+  };
+  const theirs = new copy.RpcError("not_found", "nothing there");
+  assertEquals(copy.RpcError === RpcError, false);
+  assertEquals([theirs instanceof RpcError, RpcError.from(theirs) === theirs], [true, true]);
+  class Special extends RpcError {}
+  const special = new Special("internal", "special");
+  assertEquals([special instanceof Special, special instanceof RpcError], [true, true]);
+  assertEquals([theirs instanceof Special, new Error() instanceof RpcError], [false, false]);
+  const others: unknown[] = [undefined, null, "text", {}];
+  assertEquals(others.filter((value) => value instanceof RpcError), []);
+});

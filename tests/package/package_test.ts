@@ -28,7 +28,7 @@ nobody: ["no_server",false,null]
 drained: ["slept",true,"closed"]
 closed: [["cancelled",false,null],"closed",0]
 before the cut: "answered"
-cut
+ready to be cut: true
 after the cut: "answered"
 states: ["connected","connecting","connected","closed"]
 by TLS: [3,2,1]
@@ -75,7 +75,7 @@ Deno.test("package", async (t) => {
         NO_COLOR: "1",
       },
     });
-    await running.waitForStdout(/^cut$/m);
+    await running.waitForStdout(/^ready to be cut/m);
     proxy.reset();
     const { code } = await running.waitForExit();
     assertEquals(

@@ -40,6 +40,7 @@ const slow: Service<string, string> = {
 };
 
 function say(what: string, seen: unknown): void {
+  // deno-lint-ignore no-console -- It is a program of its own.
   console.log(`${what}: ${JSON.stringify(seen)}`);
 }
 
@@ -110,7 +111,7 @@ async function cut(): Promise<void> {
   await server.start();
   say("before the cut", await client.call(slow, ""));
   const lost = new Promise<void>((resolve) => client.onStateChange(() => resolve()));
-  console.log("cut");
+  say("ready to be cut", true);
   await lost;
   say("after the cut", await client.call(slow, ""));
   await Promise.all([client.close(), server.close()]);

@@ -20,7 +20,15 @@ import { decodeError, isErrorReply } from "../../protocol/reply.ts";
 import { checkTimeout } from "../../checks.ts";
 import { AbortSignals } from "./abort_signals.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
-import { cancelled, closed, expired, noConsumer, noQueue, outcomeUnknown } from "./call_errors.ts";
+import {
+  cancelled,
+  closed,
+  expired,
+  noConsumer,
+  noQueue,
+  outcomeUnknown,
+  refused,
+} from "./call_errors.ts";
 import {
   type CallOptions,
   resolveClientOptions,
@@ -29,6 +37,7 @@ import {
   type RpcClientStats,
 } from "./options.ts";
 import { type CalledService, checkQueueName } from "../service.ts";
+import { rejectInCaller } from "./caller_stack.ts";
 import { CalledQueue } from "./called_queue.ts";
 import { PendingCall, type PendingCallEvents } from "./pending_call.ts";
 import { openReplyConsumer, type ReplyConsumer } from "./reply_consumer.ts";
@@ -184,7 +193,6 @@ export class RpcClient implements AsyncDisposable {
           input,
           options,
           resolve as (output: unknown) => void,
-          reject,
         );
       } catch (error) {
         reject(RpcError.from(error));
@@ -209,7 +217,6 @@ export class RpcClient implements AsyncDisposable {
     input: unknown,
     options: CallOptions,
     resolve: (output: unknown) => void,
-    reject: (error: RpcError) => void,
   ): void {
     if (this.#closed) throw closed();
     const queue = this.#queueOf(service);
@@ -223,7 +230,7 @@ export class RpcClient implements AsyncDisposable {
       throw new RpcError("resource_exhausted", `${nameOf(service, input)} ${text}`);
     }
     const supervisor = this.#connect();
-    if (supervisor.refusal !== undefined) throw supervisor.refusal;
+    if (supervisor.refusal !== undefined) throw refused(supervisor.refusal);
     // The caller may change an object before its name is needed.
     const name = typeof input === "object" ? nameOf(service, input) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
@@ -245,7 +252,6 @@ export class RpcClient implements AsyncDisposable {
         unknownReplies,
         signal,
         resolve,
-        reject,
       },
       this.#events,
       now,
@@ -275,7 +281,7 @@ export class RpcClient implements AsyncDisposable {
       establish: (connection) => this.#establish(connection),
       stateListeners: this.#stateListeners,
       onRefused: (error) => {
-        for (const call of this.#pending.values()) this.#fail(call, error);
+        for (const call of this.#pending.values()) this.#fail(call, refused(error));
       },
     });
     return this.#supervisor;
@@ -472,7 +478,7 @@ export class RpcClient implements AsyncDisposable {
   #fail(call: PendingCall, error: RpcError): void {
     this.#end(call);
     this.#stats.errors += 1;
-    call.options.reject(error);
+    call.options.resolve(rejectInCaller(error));
   }
 
   #end(call: PendingCall): void {

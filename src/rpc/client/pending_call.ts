@@ -4,7 +4,6 @@
  * @module
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
-import type { RpcError } from "../../errors.ts";
 import type { MessageHeader } from "../../amqp/message.ts";
 import type { CalledService } from "../service.ts";
 import type { AbortSignals } from "./abort_signals.ts";
@@ -34,8 +33,8 @@ export interface PendingCallOptions {
   /** How many replies of no call had come before. */
   readonly unknownReplies: number;
   readonly signal: AbortSignal | undefined;
+  /** Takes the output, or a promise that rejects. */
   readonly resolve: (output: unknown) => void;
-  readonly reject: (error: RpcError) => void;
 }
 
 /** What happens to calls while they wait. */

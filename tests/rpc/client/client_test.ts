@@ -378,6 +378,47 @@ Deno.test("RpcClient.close: rejects what waits, and every later call", async () 
   assertEquals(await codeOf(client.connect()), "cancelled");
 });
 
+Deno.test("RpcClient: an error's stack names the functions that await the call", async (t) => {
+  await using peer = await RawChannel.open(broker.url);
+  const queue = uniqueQueue("stack");
+  await peer.declare(queue);
+  await using client = new RpcClient({ url: broker.url });
+  const refused = new RpcClient({ url: broker.url.replace(/guest@/, "wrong@") });
+  const service: CalledService<string, string> = { queue, input: text, output: text };
+
+  async function innermost(how: () => Promise<unknown>) {
+    return await how();
+  }
+  async function outermost(how: () => Promise<unknown>): Promise<RpcError> {
+    return await assertRejects(async () => await innermost(how), RpcError);
+  }
+  const WAYS: Record<string, () => Promise<unknown>> = {
+    deadline_exceeded: () => client.call(service, "", { timeoutMs: 20 }),
+    no_server: () => client.call({ ...service, queue: `${queue}-none` }, ""),
+    cancelled: () => client.call(service, "", { signal: AbortSignal.timeout(20) }),
+    invalid_argument: () => client.call(service, "", { timeoutMs: -1 }),
+    unauthenticated: () => refused.call(service, ""),
+  };
+  for (const [code, how] of Object.entries(WAYS)) {
+    await t.step(code, async () => {
+      const error = await outermost(how);
+      assertEquals(error.code, code);
+      assertStringIncludes(error.stack!, error.message);
+      assertMatch(error.stack!, /at (async )?innermost [^]*at (async )?outermost /);
+    });
+  }
+  await t.step("each of several calls that one thing ends", async () => {
+    const calls = [innermost(WAYS.unauthenticated!), WAYS.unauthenticated!()];
+    const [first, second] = await Promise.all(
+      calls.map((call) => assertRejects(() => call, RpcError)),
+    );
+    assertEquals([first!.code, second!.code], ["unauthenticated", "unauthenticated"]);
+    assertMatch(first!.stack!, /innermost/);
+    assertEquals(second!.stack!.includes("innermost"), false);
+  });
+  await refused.close();
+});
+
 Deno.test("RpcClient: too many pending calls are refused", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("full");

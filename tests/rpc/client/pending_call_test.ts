@@ -37,7 +37,6 @@ class Scene implements Disposable {
       unknownReplies: 0,
       signal,
       resolve: () => {},
-      reject: () => {},
     };
     return new PendingCall(options, this.events, performance.now());
   }
