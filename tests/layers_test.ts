@@ -159,7 +159,7 @@ async function loadedBy(file: string): Promise<string[]> {
 }
 
 const LOADS_NONE_OF: Record<string, RegExp> = {
-  "cli/commands/call.ts": /^rpc\/server|\/(pool|math)\/|serve/,
+  "cli/commands/call.ts": /^rpc\/server|\/(pool|math)\/|\/serve/,
   "api/client.ts": /^rpc\/server|^services/,
   "api/server.ts": /^rpc\/client|^services/,
   "api/service.ts": /^rpc\/(client|server)|^services|^amqp/,

@@ -5,12 +5,8 @@
  */
 export * from "./service.ts";
 export { RpcClient } from "../rpc/client/client.ts";
-export type {
-  CallOptions,
-  ReplyMode,
-  RpcClientOptions,
-  RpcClientStats,
-} from "../rpc/client/options.ts";
+export type { CallOptions, ReplyMode, RpcClientOptions } from "../rpc/client/options.ts";
+export type { RpcClientStats } from "../rpc/client/observer.ts";
 export type { ConnectOptions } from "../rpc/connect_options.ts";
 export type { ConnectionState, ConnectionStateChange } from "../amqp/supervisor.ts";
 export type { Credentials } from "../amqp/credentials.ts";

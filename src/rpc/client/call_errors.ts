@@ -6,9 +6,22 @@
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
 import { RpcError } from "../../errors.ts";
+import type { PendingCall } from "./pending_calls.ts";
 
 /** A call in an error's words, such as `fib(30) from rpc_queue on localhost:5672`. */
 export type CallPlace = string;
+
+/** A call in an error's words, without where it went, such as `fib(30)`. */
+export function nameOf(
+  { service, input, name }: Pick<PendingCall, "service" | "input"> & { name?: string | undefined },
+): string {
+  if (name !== undefined) return name;
+  try {
+    return service.describe?.(input) ?? `a call of ${service.queue}`;
+  } catch {
+    return `a call of ${service.queue}`;
+  }
+}
 
 /** The request queue doesn't exist. */
 export function noQueue(place: CallPlace): RpcError {

@@ -14,7 +14,7 @@
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { CalledQueue } from "./called_queue.ts";
-import type { PendingCall } from "./pending_call.ts";
+import type { PendingCall, PendingCalls } from "./pending_calls.ts";
 import type { ReplyConsumer } from "./reply_consumer.ts";
 
 /** How often it looks while a call is silent for as long as it may be. */
@@ -31,7 +31,7 @@ export interface LostRequestDetectorOptions {
   /** How long a call may be silent, in milliseconds; `Infinity`: as long as it likes. */
   readonly resendAfterMs: number;
   /** The calls that wait. */
-  readonly pending: ReadonlyMap<string, PendingCall>;
+  readonly calls: Pick<PendingCalls, "has"> & Iterable<PendingCall>;
   /** What requests go out on now, if they can. */
   readonly session: () => ReplyConsumer | undefined;
   /** Sends a request again after a pause, in milliseconds. */
@@ -63,7 +63,7 @@ export class LostRequestDetector {
   }
 
   /** A call was answered. Of one that was sent twice the reply may be to the first. */
-  answered({ sent, sentAt, options: { queue } }: PendingCall): void {
+  answered({ sent, sentAt, queue }: PendingCall): void {
     if (sent === 1) queue.answeredSentAt = Math.max(queue.answeredSentAt, sentAt);
   }
 
@@ -82,8 +82,8 @@ export class LostRequestDetector {
 
   async #resendLost(session: ReplyConsumer): Promise<void> {
     const silent = new Map<CalledQueue, PendingCall[]>();
-    for (const call of this.#options.pending.values()) {
-      const { idempotent, queue } = call.options;
+    for (const call of this.#options.calls) {
+      const { idempotent, queue } = call;
       if (!idempotent || call.sentOn !== session || !this.#isSilent(call, 1)) continue;
       silent.set(queue, [...silent.get(queue) ?? [], call]);
     }
@@ -98,9 +98,9 @@ export class LostRequestDetector {
     silent: readonly PendingCall[],
     found: QueueInspection,
   ): void {
-    const { pending, resend, resendAfterMs } = this.#options;
+    const { calls, resend, resendAfterMs } = this.#options;
     const gone = silent.filter((call) =>
-      pending.has(call.options.id) && call.sentOn === session && isGone(call, found)
+      calls.has(call) && call.sentOn === session && isGone(call, found)
     );
     const atServers = found.found === true ? found.consumers * HELD_BY_SERVER : Infinity;
     const lost = gone.filter((call) =>
@@ -120,12 +120,12 @@ export class LostRequestDetector {
 }
 
 /** Whether it waits in the queue no more. */
-function isGone({ sentAt, options: { queue } }: PendingCall, found: QueueInspection): boolean {
+function isGone({ sentAt, queue }: PendingCall, found: QueueInspection): boolean {
   return sentAt <= queue.missingAt || sentAt < queue.answeredSentAt ||
     found.found === true && found.messages === 0;
 }
 
 /** Whether most of a call's time has passed: its caller expected a reply by now, and what is left is enough for another try. */
-function isLate({ deadline, options: { timeoutMs } }: PendingCall): boolean {
+function isLate({ deadline, timeoutMs }: PendingCall): boolean {
   return deadline - performance.now() <= timeoutMs / 4;
 }

@@ -1,5 +1,5 @@
 /**
- * Settings of a client and of a call, and what a client counts.
+ * Settings of a client and of a call.
  *
  * @module
  */
@@ -70,22 +70,6 @@ export interface CallOptions {
   idempotent?: boolean;
   /** Headers of the request, beside what fibrpc sends. */
   headers?: Record<string, MessageHeader>;
-}
-
-/** What a client has done so far. */
-export interface RpcClientStats {
-  /** Calls made. */
-  calls: number;
-  /** Calls that ended with a response. */
-  responses: number;
-  /** Calls that ended with an error. */
-  errors: number;
-  /** Requests sent again: see {@linkcode ServiceTarget.idempotent}. */
-  resubmissions: number;
-  /** Replies that no call waited for: late ones, duplicates, and the unknown. */
-  repliesDropped: number;
-  /** Those of them that had no correlation id, or one that no call of this client had. */
-  repliesUnknown: number;
 }
 
 /** {@linkcode RpcClientOptions}, checked and complete. */

@@ -6,7 +6,8 @@
 import type { ConnectionState } from "../../amqp/supervisor.ts";
 import { RpcError } from "../../errors.ts";
 import { RpcClient } from "../../rpc/client/client.ts";
-import type { CallOptions, RpcClientOptions, RpcClientStats } from "../../rpc/client/options.ts";
+import type { RpcClientStats } from "../../rpc/client/observer.ts";
+import type { CallOptions, RpcClientOptions } from "../../rpc/client/options.ts";
 import { checkQueueName, type Service } from "../../rpc/service.ts";
 import { checkArgument } from "./argument.ts";
 import { fibonacci } from "./service.ts";

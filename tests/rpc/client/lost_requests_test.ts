@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { QueueInspection } from "../../../src/amqp/queue.ts";
 import { CalledQueue } from "../../../src/rpc/client/called_queue.ts";
-import type { PendingCall } from "../../../src/rpc/client/pending_call.ts";
+import type { PendingCall } from "../../../src/rpc/client/pending_calls.ts";
 import type { ReplyConsumer } from "../../../src/rpc/client/reply_consumer.ts";
 import { LostRequestDetector } from "../../../src/rpc/client/lost_requests.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -26,10 +26,13 @@ class Scene implements Disposable {
   constructor(resendAfterMs = AFTER_MS) {
     this.watch = new LostRequestDetector({
       resendAfterMs,
-      pending: this.pending,
+      calls: {
+        has: ({ id }) => this.pending.has(id),
+        [Symbol.iterator]: () => this.pending.values(),
+      },
       session: () => this.connected ? this.session : undefined,
       resend: (call, pauseMs) => {
-        this.resent.push(call.options.id);
+        this.resent.push(call.id);
         this.pauses.push(pauseMs);
         call.sent += 1;
         call.sentAt = performance.now();
@@ -48,7 +51,10 @@ class Scene implements Disposable {
   ): Call {
     const { idempotent = true, sent = 1, timeoutMs = 1_000 * AFTER_MS } = options;
     const call = {
-      options: { id, idempotent, timeoutMs, queue: this.called },
+      id,
+      idempotent,
+      timeoutMs,
+      queue: this.called,
       deadline: performance.now() + timeoutMs,
       sent,
       sentAt: performance.now(),
@@ -60,7 +66,7 @@ class Scene implements Disposable {
 
   answer(call: Call): void {
     this.watch.answered(call);
-    this.pending.delete(call.options.id);
+    this.pending.delete(call.id);
   }
 
   /** Moves the clock on in steps, so that what a look finds is dealt with at its time. */
