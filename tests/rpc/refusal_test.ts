@@ -1,9 +1,8 @@
 /** What both ends do when the broker refuses them, or ends what they have set up. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { RpcError } from "../../src/errors.ts";
-import { FibonacciClient } from "../../src/services/fibonacci/client.ts";
-import { FibonacciServer } from "../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { EchoClient, echoServer } from "../support/services.ts";
 import { CollectedLog } from "../support/log.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import {
@@ -30,15 +29,15 @@ Deno.test("a queue that is deleted is no lost broker: both ends go on as they we
   await using peer = await RawChannel.open(broker.url);
   const states: string[] = [];
   const onStateChange = ({ state }: { state: string }) => states.push(state);
-  await using server = new FibonacciServer({ url: broker.url, queue, onStateChange });
+  await using server = echoServer({ url: broker.url, queue, onStateChange });
   await server.start();
-  await using client = new FibonacciClient({ url: broker.url, queue, onStateChange });
-  assertEquals(await client.fibonacci(30), 832040n);
+  await using client = new EchoClient({ url: broker.url, queue, onStateChange });
+  assertEquals(await client.echo("30"), "30");
   for (let i = 0; i < 3; i++) {
     await peer.channel.queueDelete(queue);
     await waitFor(() => log.messages(/setting up again/).length === i + 1, { what: "the warning" });
     await waitFor(() => isThere(peer, queue), { what: "the queue" });
-    assertEquals(await client.fibonacci(30), 832040n);
+    assertEquals(await client.echo("30"), "30");
   }
   assertEquals(states, ["connected", "connected"]);
   assertEquals(log.messages(/lost/), []);
@@ -66,12 +65,12 @@ for (const [what, end] of Object.entries(lostSessions)) {
         },
       },
     });
-    await using client = new FibonacciClient({
+    await using client = new EchoClient({
       url: scripted.url,
       onStateChange: ({ state }) => states.push(state),
     });
     await client.connect();
-    const call = client.fibonacci(30);
+    const call = client.echo("30");
     call.catch(() => {}); // Nobody answers it; the client is closed.
     await waitFor(() => scripted.count("basic.publish") === 2, { what: "the request again" });
     assertEquals(scripted.count("basic.consume"), 2);
@@ -83,7 +82,7 @@ for (const [what, end] of Object.entries(lostSessions)) {
 Deno.test("RpcServer.start: after a refusal it can be tried again", async () => {
   const queue = uniqueQueue("again");
   let password = "wrong";
-  await using server = new FibonacciServer({
+  await using server = echoServer({
     url: broker.url.replace(/\/\/.*@/, "//"),
     queue,
     credentials: () => ({ password }),
@@ -104,11 +103,11 @@ Deno.test("RpcClient: a loop of calls is no loop of logins, and each call gets t
     answers: { "connection.start-ok": () => closeConnection(403, "ACCESS_REFUSED - no") },
   });
   try {
-    await using client = new FibonacciClient({ url: scripted.url });
+    await using client = new EchoClient({ url: scripted.url });
     const start = performance.now();
     let calls = 0;
     while (performance.now() - start < 1_000) {
-      const error = await assertRejects(() => client.fibonacci(30), RpcError);
+      const error = await assertRejects(() => client.echo("30"), RpcError);
       assertEquals(error.code, "unauthenticated");
       calls += 1;
       if (calls % 100 === 0) await new Promise((resolve) => setTimeout(resolve));
@@ -128,13 +127,13 @@ Deno.test("RpcClient: a refusal after a success ends what waits, and what comes 
       "connection.start-ok": () => isRefusing ? closeConnection(403, "NO") : undefined,
     },
   });
-  await using client = new FibonacciClient({ url: scripted.url, timeoutMs: 30_000 });
-  const waiting = client.fibonacci(30);
+  await using client = new EchoClient({ url: scripted.url, timeoutMs: 30_000 });
+  const waiting = client.echo("30");
   await waitFor(() => scripted.count("basic.publish") === 1, { what: "the request" });
   isRefusing = true;
   scripted.connections[0]!.close();
   assertEquals((await assertRejects(() => waiting, RpcError)).code, "unauthenticated");
-  const next = await assertRejects(() => client.fibonacci(30), RpcError);
+  const next = await assertRejects(() => client.echo("30"), RpcError);
   assertEquals(next.code, "unauthenticated");
   isRefusing = false;
   await waitFor(() => client.state === "connected", { what: "the connection" });
@@ -151,14 +150,14 @@ for (
     await using scripted = startScriptedBroker({
       answers: { "basic.publish": () => closeConnection(code, text) },
     });
-    await using client = new FibonacciClient({ url: scripted.url });
+    await using client = new EchoClient({ url: scripted.url });
     await client.connect();
     const error = await assertRejects(
-      () => client.call("30", { idempotent: false, timeoutMs: 20_000 }),
+      () => client.echo("30", { idempotent: false, timeoutMs: 20_000 }),
       RpcError,
     );
     assertEquals(error.code, expected);
-    if (code === 403) assertMatch(error.message, /can't send fib\(30\).*: ACCESS_REFUSED/);
+    if (code === 403) assertMatch(error.message, /can't send work\(30\).*: ACCESS_REFUSED/);
   });
 }
 
@@ -169,7 +168,7 @@ Deno.test("RpcServer: who may neither look at its queue nor declare it may still
       "queue.declare": ({ channel }) => closeChannel(channel, 403, "ACCESS_REFUSED - no"),
     },
   });
-  await using server = new FibonacciServer({ url: scripted.url, queue });
+  await using server = echoServer({ url: scripted.url, queue });
   server.start().catch(() => {});
   await waitFor(() => server.state === "connected", { what: "the server", timeoutMs: 10_000 });
   const consumes = scripted.received.filter(({ name }) => name === "basic.consume")
@@ -194,7 +193,7 @@ Deno.test("RpcServer: where the broker refuses transient queues, it declares a q
       : undefined;
   };
   await using scripted = startScriptedBroker({ answers: { "queue.declare": notFound } });
-  await using server = new FibonacciServer({ url: scripted.url, queue });
+  await using server = echoServer({ url: scripted.url, queue });
   server.start().catch(() => {}); // It would try for ever.
   await waitFor(() => server.state === "connected", { what: "the server", timeoutMs: 10_000 });
   const declared = scripted.received.filter((received) =>

@@ -4,7 +4,11 @@
  * @module
  */
 import { RpcError } from "../../src/errors.ts";
+import { RpcClient } from "../../src/rpc/client/client.ts";
+import type { CallOptions, RpcClientOptions } from "../../src/rpc/client/options.ts";
 import { text } from "../../src/rpc/codec.ts";
+import type { RpcServerOptions, ServeOptions } from "../../src/rpc/server/options.ts";
+import { RpcServer } from "../../src/rpc/server/server.ts";
 import type { ServedService, Service } from "../../src/rpc/service.ts";
 
 /** Text both ways. */
@@ -29,4 +33,28 @@ export function numbers(queue: string, max = 1_000): ServedService<number, strin
     },
     output: { contentType: "text/plain", encode: (decimal) => decimal },
   };
+}
+
+/** A client that calls one idempotent service of texts. */
+export class EchoClient extends RpcClient {
+  readonly #service: Service<string, string>;
+
+  constructor({ queue = "echo", ...options }: RpcClientOptions & { queue?: string } = {}) {
+    super(options);
+    this.#service = texts(queue, { idempotent: true });
+  }
+
+  /** Calls the service, which is described as `work(<input>)`. */
+  echo(input: string, options?: CallOptions): Promise<string> {
+    return this.call(this.#service, input, options);
+  }
+}
+
+/** A server that answers texts with themselves; it is not started yet. */
+export function echoServer(
+  { queue, ...options }: RpcServerOptions & ServeOptions & { queue: string },
+): RpcServer {
+  const server = new RpcServer(options);
+  server.serve(texts(queue), (input) => input, options);
+  return server;
 }

@@ -8,28 +8,26 @@ import {
 import { once } from "node:events";
 import net from "node:net";
 import { RpcError } from "../../../src/errors.ts";
-import {
-  FibonacciClient,
-  type FibonacciClientOptions,
-} from "../../../src/services/fibonacci/client.ts";
-import { FibonacciServer } from "../../../src/services/fibonacci/server.ts";
 import { RpcClient } from "../../../src/rpc/client/client.ts";
+import type { RpcClientOptions } from "../../../src/rpc/client/options.ts";
 import { text } from "../../../src/rpc/codec.ts";
+import type { RpcServer } from "../../../src/rpc/server/server.ts";
 import type { CalledService } from "../../../src/rpc/service.ts";
 import { sharedBroker, uniqueQueue } from "../../support/broker.ts";
 import { RawChannel } from "../../support/raw_channel.ts";
+import { EchoClient, echoServer } from "../../support/services.ts";
 import { concat, shortString, u16 } from "../../support/raw_socket.ts";
 import { deliver, startScriptedBroker } from "../../support/scripted_broker.ts";
 import { waitFor } from "../../support/wait.ts";
 
 const broker = await sharedBroker();
 
-function newClient(options: FibonacciClientOptions = {}): FibonacciClient {
-  return new FibonacciClient({ url: broker.url, ...options });
+function newClient(options: ConstructorParameters<typeof EchoClient>[0] = {}): EchoClient {
+  return new EchoClient({ url: broker.url, ...options });
 }
 
-async function startServer(queue: string): Promise<FibonacciServer> {
-  const server = new FibonacciServer({ url: broker.url, queue });
+async function startServer(queue: string): Promise<RpcServer> {
+  const server = echoServer({ url: broker.url, queue });
   await server.start();
   return server;
 }
@@ -43,13 +41,8 @@ for (const reply of ["direct", "queue"] as const) {
     const queue = uniqueQueue("client");
     await using _server = await startServer(queue);
     await using client = newClient({ queue, reply });
-    const numbers = Array.from({ length: 1000 }, (_, n) => n % 90);
-    const results = await Promise.all(numbers.map((n) => client.fibonacci(n)));
-    const [a, b, c] = [0, 30, 89].map((n) => results[numbers.indexOf(n)]);
-    assertEquals([a, b, c], [0n, 832040n, 1779979416004714189n]);
-    for (const [i, n] of numbers.entries()) {
-      if (n >= 2) assertEquals(results[i], results[n - 1]! + results[n - 2]!);
-    }
+    const inputs = Array.from({ length: 1000 }, (_, i) => `text ${i}`);
+    assertEquals(await Promise.all(inputs.map((input) => client.echo(input))), inputs);
     assertEquals(client.pending, 0);
     assertEquals(client.stats.responses, 1000);
   });
@@ -97,7 +90,7 @@ Deno.test("RpcClient: the first request doesn't wait for the broker's word on it
   await peer.declare(queue);
   await using way = await brokenWay("deaf");
   await using client = newClient({ url: way.url, queue });
-  const result = assertRejects(() => client.call("30", { timeoutMs: 60_000 }), RpcError);
+  const result = assertRejects(() => client.echo("30", { timeoutMs: 60_000 }), RpcError);
   await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
   assertEquals(client.state, "connecting");
   await client.close();
@@ -111,7 +104,7 @@ Deno.test("RpcClient: what must not run twice waits for the broker's word on its
   await using way = await brokenWay("deaf");
   await using client = newClient({ url: way.url, queue });
   const codes = [false, true].map((idempotent, i) =>
-    codeOf(client.call(String(i), { timeoutMs: 60_000, idempotent }))
+    codeOf(client.echo(String(i), { timeoutMs: 60_000, idempotent }))
   );
   const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the other request" });
   assertEquals(request.bodyToString(), "1");
@@ -122,7 +115,7 @@ Deno.test("RpcClient: what must not run twice waits for the broker's word on its
 Deno.test("RpcClient: a request that left with a connection that failed is still the first", async () => {
   await using way = await brokenWay("cut");
   await using client = newClient({ url: way.url, queue: uniqueQueue("missing") });
-  assertEquals(await codeOf(client.call("30", { timeoutMs: 60_000 })), "no_server");
+  assertEquals(await codeOf(client.echo("30", { timeoutMs: 60_000 })), "no_server");
   assertEquals(client.stats.resubmissions, 0);
 });
 
@@ -131,7 +124,7 @@ Deno.test("RpcClient: the request is the one that the contract fixes", async () 
   const queue = uniqueQueue("client");
   await peer.declare(queue);
   await using client = newClient({ queue });
-  const result = client.call("30", { timeoutMs: 60_000 });
+  const result = client.echo("30", { timeoutMs: 60_000 });
   const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
   const { contentType, replyTo, correlationId, expiration, deliveryMode } = request.properties;
   assertEquals([request.bodyToString(), contentType, deliveryMode], ["30", "text/plain", 1]);
@@ -147,7 +140,7 @@ Deno.test("RpcClient: drops late and duplicate replies, and counts them", async 
   const queue = uniqueQueue("client");
   await peer.declare(queue);
   await using client = newClient({ queue });
-  const result = client.call("1");
+  const result = client.echo("1");
   const request = await waitFor(() => peer.channel.basicGet(queue), { what: "the request" });
   const { replyTo, correlationId } = request.properties;
   for (const body of ["1", "2"]) {
@@ -172,9 +165,9 @@ Deno.test("RpcClient: a deadline names replies that no call had", async () => {
     answers: { "basic.publish": ({ channel }) => answers.shift()!(channel) },
   });
   await using client = newClient({ url: scripted.url });
-  const before = codeOf(client.call("1"));
+  const before = codeOf(client.echo("1"));
   await waitFor(() => client.stats.repliesUnknown === 1, { what: "the reply" });
-  const error = await assertRejects(() => client.call("2", { timeoutMs: 2_000 }), RpcError);
+  const error = await assertRejects(() => client.echo("2", { timeoutMs: 2_000 }), RpcError);
   assertMatch(error.message, /, 2 replies came with an unknown correlation id$/);
   assertEquals([client.stats.repliesUnknown, client.stats.repliesDropped], [3, 3]);
   await client.close();
@@ -194,7 +187,7 @@ Deno.test("RpcClient: one signal for many calls has one listener, and cancels th
     listeners += 1;
     add(...args);
   };
-  const calls = Array.from({ length: 2_000 }, () => codeOf(client.call("30", { signal })));
+  const calls = Array.from({ length: 2_000 }, () => codeOf(client.echo("30", { signal })));
   controller.abort();
   assertEquals(new Set(await Promise.all(calls)), new Set(["cancelled"]));
   assertEquals([listeners, client.pending], [1, 0]);
@@ -203,7 +196,10 @@ Deno.test("RpcClient: one signal for many calls has one listener, and cancels th
 Deno.test("RpcClient: a call that has ended leaves no listener on its signal", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("ended");
-  await peer.serve(queue, (request) => ({ body: request === "0" ? "no number" : request }));
+  await peer.serve(queue, (request) => ({
+    body: request === "0" ? '{"code": "internal", "message": "failed"}' : request,
+    properties: request === "0" ? { type: "error" } : {},
+  }));
   await using client = newClient({ queue });
   const { signal } = new AbortController();
   const listeners = new Set<unknown>();
@@ -216,7 +212,7 @@ Deno.test("RpcClient: a call that has ended leaves no listener on its signal", a
     listeners.delete(listener);
     remove.call(signal, type, listener);
   };
-  const calls = ["0", "1"].map((n) => client.call(n, { signal }));
+  const calls = ["0", "1"].map((n) => client.echo(n, { signal }));
   assertEquals(listeners.size, 1);
   const results = await Promise.allSettled(calls);
   assertEquals(results.map(({ status }) => status), ["rejected", "fulfilled"]);
@@ -230,45 +226,9 @@ Deno.test("RpcClient: an error of the library names no command", async () => {
   const options = [{ queue: uniqueQueue("missing") }, { queue, requireServer: true }, { queue }];
   for (const option of options) {
     await using client = newClient({ ...option, timeoutMs: 500 });
-    const { message } = await assertRejects(() => client.call("30"), RpcError);
+    const { message } = await assertRejects(() => client.echo("30"), RpcError);
     assert(!message.includes("fibrpc"), message);
   }
-});
-
-Deno.test("RpcClient: understands every form of reply", async () => {
-  await using peer = await RawChannel.open(broker.url);
-  const queue = uniqueQueue("client");
-  const big = "9".repeat(100);
-  await peer.serve(queue, (request) => ({
-    body: [
-      " 832040\n",
-      `{"response": ${big}, "error": null}`,
-      '{"response": null, "error": "no such thing"}',
-      "not a number",
-      '{"code": "out_of_range", "message": "too big"}',
-      "",
-      "-5",
-      '{"response": -5}',
-    ][Number(request)]!,
-    properties: request === "4" ? { type: "error" } : {},
-  }));
-  await using client = newClient({ queue });
-  assertEquals(await client.call("0"), "832040");
-  assertEquals(await client.call("1"), big);
-  const errors = await Promise.all(
-    ["2", "3", "4", "5", "6", "7"].map((n) => assertRejects(() => client.call(n), RpcError)),
-  );
-  assertEquals(errors.map(({ code }) => code), [
-    "internal",
-    "internal",
-    "out_of_range",
-    "internal",
-    "internal",
-    "internal",
-  ]);
-  assertStringIncludes(errors[0]!.message, "no such thing");
-  assertStringIncludes(errors[1]!.message, "not a number");
-  assertStringIncludes(errors[2]!.message, "too big");
 });
 
 Deno.test("RpcClient: a missing queue is no_server, in one round trip", async () => {
@@ -276,9 +236,9 @@ Deno.test("RpcClient: a missing queue is no_server, in one round trip", async ()
   await using client = newClient({ queue });
   await client.connect();
   const start = performance.now();
-  const error = await assertRejects(() => client.call("30", { timeoutMs: 20_000 }), RpcError);
+  const error = await assertRejects(() => client.echo("30", { timeoutMs: 20_000 }), RpcError);
   assertEquals(error.code, "no_server");
-  assertStringIncludes(error.message, `fib(30) from ${queue}`);
+  assertStringIncludes(error.message, `work(30) from ${queue}`);
   assert(performance.now() - start < 5_000, "it waited for something");
 });
 
@@ -287,10 +247,10 @@ Deno.test("RpcClient: a queue without consumers is no_server where a server is r
   const queue = uniqueQueue("idle");
   await peer.declare(queue);
   await using client = newClient({ queue, requireServer: true, timeoutMs: 20_000 });
-  assertEquals(await codeOf(client.call("30")), "no_server");
+  assertEquals(await codeOf(client.echo("30")), "no_server");
   assertEquals((await peer.look(queue)).messages, 0);
   await using _server = await startServer(queue);
-  assertEquals(await client.call("30"), "832040");
+  assertEquals(await client.echo("30"), "30");
 });
 
 Deno.test("RpcClient: a request that can't be described any more costs the words, not the process", async () => {
@@ -319,13 +279,6 @@ Deno.test("RpcClient: a request that can't be described any more costs the words
   assertMatch(array!.message, /^no reply to request\(as it was\) from /);
 });
 
-Deno.test("FibonacciClient.call: what is no number reaches the server as it is", async () => {
-  const queue = uniqueQueue("client");
-  await using _server = await startServer(queue);
-  await using client = newClient({ queue });
-  assertEquals(await codeOf(client.call("\u0133\u0130")), "invalid_argument");
-});
-
 Deno.test("RpcClient: a deadline says what could be found out", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("slow");
@@ -333,7 +286,7 @@ Deno.test("RpcClient: a deadline says what could be found out", async () => {
   for (let i = 0; i < 3; i++) await peer.send(queue, "1");
   await using client = newClient({ queue });
   const start = performance.now();
-  const error = await assertRejects(() => client.call("30", { timeoutMs: 2_500 }), RpcError);
+  const error = await assertRejects(() => client.echo("30", { timeoutMs: 2_500 }), RpcError);
   const took = performance.now() - start;
   assertEquals(error.code, "deadline_exceeded");
   assertStringIncludes(error.message, "within 2.5s: 0 consumers, 4 messages waiting");
@@ -345,7 +298,7 @@ Deno.test("RpcClient: the broker drops a request that nobody waits for any more"
   const queue = uniqueQueue("expire");
   await peer.declare(queue);
   await using client = newClient({ queue });
-  const call = codeOf(client.call("30", { timeoutMs: 300 }));
+  const call = codeOf(client.echo("30", { timeoutMs: 300 }));
   await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
   assertEquals(await call, "deadline_exceeded");
   await waitFor(async () => (await peer.look(queue)).messages === 0, { what: "it to be gone" });
@@ -357,12 +310,12 @@ Deno.test("RpcClient: the signal cancels a call", async () => {
   await peer.declare(queue);
   await using client = newClient({ queue });
   const controller = new AbortController();
-  const call = client.call("30", { signal: controller.signal });
+  const call = client.echo("30", { signal: controller.signal });
   await waitFor(async () => (await peer.look(queue)).messages === 1, { what: "the request" });
   controller.abort("changed my mind");
   const error = await assertRejects(() => call, RpcError);
   assertEquals([error.code, error.cause], ["cancelled", "changed my mind"]);
-  assertEquals(await codeOf(client.call("1", { signal: controller.signal })), "cancelled");
+  assertEquals(await codeOf(client.echo("1", { signal: controller.signal })), "cancelled");
   assertEquals(client.pending, 0);
 });
 
@@ -371,10 +324,10 @@ Deno.test("RpcClient.close: rejects what waits, and every later call", async () 
   const queue = uniqueQueue("close");
   await peer.declare(queue);
   const client = newClient({ queue });
-  const call = codeOf(client.call("30"));
+  const call = codeOf(client.echo("30"));
   await client.close();
   assertEquals(await call, "cancelled");
-  assertEquals(await codeOf(client.call("30")), "cancelled");
+  assertEquals(await codeOf(client.echo("30")), "cancelled");
   assertEquals(await codeOf(client.connect()), "cancelled");
 });
 
@@ -424,8 +377,8 @@ Deno.test("RpcClient: too many pending calls are refused", async () => {
   const queue = uniqueQueue("full");
   await peer.declare(queue);
   await using client = newClient({ queue, maxPending: 2 });
-  const waiting = [client.call("1"), client.call("2")].map(codeOf);
-  assertEquals(await codeOf(client.call("3")), "resource_exhausted");
+  const waiting = [client.echo("1"), client.echo("2")].map(codeOf);
+  assertEquals(await codeOf(client.echo("3")), "resource_exhausted");
   await client.close();
   assertEquals(await Promise.all(waiting), ["cancelled", "cancelled"]);
 });
@@ -440,7 +393,7 @@ Deno.test("RpcClient: a broker that isn't there is unavailable, and the next cal
     onStateChange: ({ state }) => states.push(state),
   });
   for (let i = 0; i < 2; i++) {
-    const error = await client.call("30").catch((error) => error);
+    const error = await client.echo("30").catch((error) => error);
     assertEquals(error.code, "unavailable");
     assertStringIncludes(error.message, "ECONNREFUSED"); // Not that time was short.
   }
@@ -452,7 +405,7 @@ Deno.test("RpcClient: the next broker is tried when one fails", async () => {
   const queue = uniqueQueue("client");
   await using _server = await startServer(queue);
   await using client = newClient({ url: ["amqp://127.0.0.1:1", broker.url], queue });
-  assertEquals(await client.fibonacci(30), 832040n);
+  assertEquals(await client.echo("30"), "30");
 });
 
 Deno.test("RpcClient: refused credentials and vhosts fail at once, without the password", async () => {
@@ -460,24 +413,21 @@ Deno.test("RpcClient: refused credentials and vhosts fail at once, without the p
   url.password = "swordfish";
   await using wrong = newClient({ url: url.href });
   const start = performance.now();
-  const error = await assertRejects(() => wrong.call("30"), RpcError);
+  const error = await assertRejects(() => wrong.echo("30"), RpcError);
   assertEquals(error.code, "unauthenticated");
   assert(!Deno.inspect(error, { depth: 10, showHidden: true }).includes("swordfish"));
   await using nowhere = newClient({ url: `${broker.url}/nowhere` });
-  assertEquals(await codeOf(nowhere.call("30")), "permission_denied");
+  assertEquals(await codeOf(nowhere.echo("30")), "permission_denied");
   assert(performance.now() - start < 10_000, "it kept trying");
 });
 
 Deno.test("RpcClient: refuses bad settings", () => {
-  const bad: FibonacciClientOptions[] = [
+  const bad: RpcClientOptions[] = [
     { timeoutMs: 0 },
     { timeoutMs: NaN },
     { timeoutMs: 2 ** 31 },
     { connectTimeoutMs: -1 },
     { heartbeatSeconds: 1.5 },
-    { queue: "" },
-    { queue: "ü".repeat(128) },
-    { queue: "\ud800" },
     { maxPending: 0 },
     { maxMessageBytes: 0 },
     { maxMessageBytes: 2 ** 29 + 1 },
@@ -495,5 +445,13 @@ Deno.test("RpcClient: refuses bad settings", () => {
       code = (error as RpcError).code;
     }
     assertEquals(code, "invalid_argument", JSON.stringify(options));
+  }
+});
+
+Deno.test("RpcClient: refuses a queue that can't be", async () => {
+  for (const queue of ["", "ü".repeat(128), "\ud800"]) {
+    await using client = newClient({ queue });
+    assertEquals(await codeOf(client.echo("30")), "invalid_argument");
+    assertEquals(client.state, "idle");
   }
 });

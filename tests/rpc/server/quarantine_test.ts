@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
-import { FibonacciServer } from "../../../src/services/fibonacci/server.ts";
 import { sharedBroker, uniqueQueue } from "../../support/broker.ts";
 import { type Program, spawn } from "../../support/process.ts";
 import { RawChannel } from "../../support/raw_channel.ts";
+import { echoServer } from "../../support/services.ts";
 import { waitFor } from "../../support/wait.ts";
 
 const broker = await sharedBroker();
@@ -58,7 +58,7 @@ async function surviveUntil(
 Deno.test("Quarantine: its queue is there from the start, and again when it was deleted", async () => {
   await using peer = await RawChannel.open(broker.url);
   const queue = uniqueQueue("suspects");
-  await using server = new FibonacciServer({ url: broker.url, queue });
+  await using server = echoServer({ url: broker.url, queue });
   await server.start();
   const isThere = () => peer.look(`${queue}.suspects`).then(() => true, () => false);
   await waitFor(isThere, { what: "the queue", timeoutMs: 4_000 }); // Before the second look.

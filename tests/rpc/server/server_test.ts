@@ -7,7 +7,6 @@ import {
 } from "@std/assert";
 import { QUEUE_TYPES } from "../../../src/amqp/queue.ts";
 import { RpcError } from "../../../src/errors.ts";
-import { FibonacciClient } from "../../../src/services/fibonacci/client.ts";
 import { json } from "../../../src/rpc/codec.ts";
 import { RpcServer } from "../../../src/rpc/server/server.ts";
 import type { HandlerContext, RpcHandler } from "../../../src/rpc/server/handler.ts";
@@ -18,7 +17,7 @@ import { CollectedLog } from "../../support/log.ts";
 import { startProxy } from "../../support/proxy.ts";
 import { RawChannel } from "../../support/raw_channel.ts";
 import { permitsTransientQueues } from "../../support/transient_queues.ts";
-import { numbers } from "../../support/services.ts";
+import { EchoClient, numbers } from "../../support/services.ts";
 import { waitFor } from "../../support/wait.ts";
 
 const broker = await sharedBroker();
@@ -235,8 +234,8 @@ Deno.test("HandlerContext.isCallerGone: true for a queue that is gone, false for
   await peer.send(queue, "1"); // The peer's own exclusive queue.
   await peer.send(queue, "2", { replyTo: uniqueQueue("gone") });
   await peer.send(queue, "3", { replyTo: await goneAddress(broker.url) });
-  await using client = new FibonacciClient({ url: broker.url, queue });
-  assertEquals(await client.call("4"), "4"); // Direct reply-to.
+  await using client = new EchoClient({ url: broker.url, queue });
+  assertEquals(await client.echo("4"), "4"); // Direct reply-to.
   assertEquals((await peer.waitForReplies(1))[0]!.bodyToString(), "1");
   await waitFor(() => server.stats.abandoned === 2, { what: "two abandoned requests" });
   assertEquals(gone, { 1: false, 2: true, 3: true, 4: false });
@@ -253,8 +252,8 @@ Deno.test("HandlerContext.isCallerGone: a look that is never answered keeps no o
   const parts = partsOf(await goneAddress(broker.url));
   const replyTo = addressOf({ ...parts, id: 0, serial: 0 });
   for (let request = 0; request < 40; request++) await peer.send(queue, "1", { replyTo });
-  await using client = new FibonacciClient({ url: broker.url, queue, timeoutMs: 10_000 });
-  assertEquals(await client.call("2"), "2");
+  await using client = new EchoClient({ url: broker.url, queue, timeoutMs: 10_000 });
+  assertEquals(await client.echo("2"), "2");
   await waitFor(() => server.pending === 0, { what: "all to be answered", timeoutMs: 10_000 });
 });
 
