@@ -23,7 +23,6 @@ export class NoAnswer extends Error {
   /** @ignore */
   override readonly name = "NoAnswer";
 
-  /** @param what Begins the message. @param timeoutMs How long was waited, in milliseconds. */
   constructor(what: string, timeoutMs: number) {
     super(`${what} within ${Math.round(timeoutMs)} ms`);
   }

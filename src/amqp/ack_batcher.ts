@@ -17,7 +17,6 @@ export interface FrameWriter {
   scheduleFlush(): void;
 }
 
-/** The part of a channel that is used here. */
 export interface AckSender {
   basicAck(deliveryTag: number, multiple: boolean): Promise<void>;
   basicReject(deliveryTag: number, requeue: boolean): Promise<void>;
@@ -40,7 +39,6 @@ export class AckBatcher {
     writer.flushListeners.add(this.#flush);
   }
 
-  /** Its channel is gone or done with: acknowledges nothing more. */
   stop(): void {
     this.#writer.flushListeners.delete(this.#flush);
   }

@@ -6,10 +6,8 @@
  * @module
  */
 
-/** The first bound, in milliseconds. */
 const BASE_MS = 100;
 
-/** The last bound, in milliseconds. */
 const CAP_MS = 10_000;
 
 /**

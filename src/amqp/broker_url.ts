@@ -48,7 +48,6 @@ const PARAMETER_NAME = /^[a-z][a-z_]{0,39}$/i;
 export class BrokerUrl {
   /** Host name or IP address, without an IPv6 address's brackets. */
   readonly host: string;
-  /** TCP port. */
   readonly port: number;
   /** Whether the URL asks for TLS (`amqps://`). */
   readonly tls: boolean;
@@ -122,7 +121,6 @@ export class BrokerUrl {
     this.ignoredParameters = [...ignored];
   }
 
-  /** The password; `guest` if the URL has none. */
   get password(): string {
     return this.#password ?? "guest";
   }

@@ -19,7 +19,6 @@ export interface Consumer {
   cancel(): Promise<void>;
 }
 
-/** How a consumer is asked for. */
 export interface ConsumeOptions {
   /** Whether a message counts as settled when it is delivered. */
   readonly noAck: boolean;
@@ -27,23 +26,19 @@ export interface ConsumeOptions {
   readonly tag?: string;
 }
 
-/** How a queue is declared. */
 export interface DeclareOptions {
-  /** Only looks. */
   readonly passive?: boolean;
   readonly durable?: boolean;
   readonly autoDelete?: boolean;
   readonly exclusive?: boolean;
 }
 
-/** A queue that was declared. */
 export interface DeclaredQueue {
   readonly name: string;
   readonly messageCount: number;
   readonly consumerCount: number;
 }
 
-/** What a channel needs of its connection. */
 export interface ChannelOwner extends FrameWriter {
   /** Writes what this turn has gathered so far. */
   flush(): void;
@@ -67,7 +62,6 @@ export class Channel {
   #acks: AckBatcher | undefined;
   #endReason: Error | undefined;
 
-  /** @param channel The library's. @param owner The connection. */
   constructor(channel: AMQPChannel, owner: ChannelOwner) {
     this.#channel = channel;
     this.#owner = owner;
@@ -95,7 +89,6 @@ export class Channel {
     await this.#answer(this.#channel.basicQos(prefetchCount));
   }
 
-  /** Declares a queue; without a name the broker chooses one. */
   async declareQueue(
     name: string,
     options: DeclareOptions,

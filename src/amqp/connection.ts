@@ -36,7 +36,6 @@ import { TlsExpected } from "./socket/tls_failure.ts";
 
 export type { TlsOptions };
 
-/** How a connection is made. */
 export interface ConnectionOptions extends CredentialsOptions {
   /** The connection's name on the broker's management page. */
   readonly name: string;
@@ -231,7 +230,6 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     return this.#liveness.receivedAt;
   }
 
-  /** The broker at the other end. */
   get broker(): BrokerUrl {
     return this.#broker;
   }

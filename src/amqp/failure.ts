@@ -10,14 +10,11 @@ import { TlsExpected, tlsFailure } from "./socket/tls_failure.ts";
 import { NoAnswer } from "../time.ts";
 import { messageOf } from "../text.ts";
 
-/** One failed attempt to connect. */
 export class ConnectFailure extends Error {
-  /** The error for callers. */
   readonly error: RpcError;
   /** Whether the broker's answer stays the same until somebody changes something. */
   readonly final: boolean;
 
-  /** @param error The error for callers. @param final Whether retrying is pointless. */
   constructor(error: RpcError, final: boolean) {
     super(error.message, { cause: error });
     this.name = "ConnectFailure";

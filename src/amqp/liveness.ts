@@ -6,7 +6,6 @@
  * @module
  */
 
-/** Watches one connection. */
 export class Liveness {
   readonly #sendHeartbeat: () => void;
   readonly #onDead: (reason: Error) => void;
@@ -32,12 +31,10 @@ export class Liveness {
     this.#timer = setInterval(() => this.#tick(tickMs, intervalMs), tickMs);
   }
 
-  /** Ends the watch. */
   stop(): void {
     clearInterval(this.#timer);
   }
 
-  /** Something came. */
   received(): void {
     this.#receivedAt = performance.now();
   }
@@ -47,7 +44,6 @@ export class Liveness {
     return this.#receivedAt;
   }
 
-  /** Something was sent. */
   sent(): void {
     this.#sentSinceTick = true;
   }

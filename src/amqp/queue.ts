@@ -24,14 +24,12 @@ export const QUEUE_TYPES: readonly QueueType[] = [
   "quorum",
 ];
 
-/** A queue that is there. */
 export interface QueueState {
   readonly found: true;
   readonly consumers: number;
   readonly messages: number;
 }
 
-/** What a look at a queue found. */
 export type QueueInspection =
   | QueueState
   | { readonly found: false }

@@ -52,7 +52,6 @@ export interface Session {
 
 /** How a {@linkcode ConnectionSupervisor} behaves. */
 export interface SupervisorOptions extends ConnectionOptions {
-  /** Tried in turn. */
   readonly brokers: readonly BrokerUrl[];
   /** The bound of one attempt to connect, and that of one set-up, in milliseconds. */
   readonly connectTimeoutMs: number;
@@ -111,12 +110,10 @@ export class ConnectionSupervisor {
   #retryAt = 0;
   readonly #loggedRefusals = new Map<BrokerUrl, { reason: string; at: number }>();
 
-  /** It connects when it is opened. */
   constructor(options: SupervisorOptions) {
     this.#options = options;
   }
 
-  /** The state now. */
   get state(): ConnectionState {
     return this.#state;
   }
@@ -183,7 +180,6 @@ export class ConnectionSupervisor {
     this.#setState("draining");
   }
 
-  /** Closes for good. */
   async close(): Promise<void> {
     this.#draining.abort(new Error("closed"));
     this.#closing.abort(new Error("closed"));

@@ -9,9 +9,7 @@ export type EndSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
 
 /** What a process gives to a command; tests give something else. */
 export interface Environment {
-  /** The arguments, without the program's name. */
   readonly args: readonly string[];
-  /** The environment variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Its host and its number there, `host:pid`. */
   readonly identity: string;
@@ -19,7 +17,6 @@ export interface Environment {
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Writes results, and nothing else: whole lines, one write after the other. */
   writeStdout(bytes: Uint8Array): Promise<void>;
-  /** Everything else. */
   readonly stderr: {
     /** Writes whole lines, or drops them where nobody reads; it neither waits nor throws. */
     write(lines: string): void;
@@ -34,6 +31,5 @@ export interface Environment {
   onSignal(listener: (signal: EndSignal, at: number) => void): void;
   /** Calls `listener` with what the runtime or a library prints about itself, instead of printing it. */
   onWarning(listener: (text: string) => void): void;
-  /** Ends the process at once. */
   exit(code: number): void;
 }

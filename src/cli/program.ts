@@ -25,7 +25,6 @@ Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 /** What commander says of a bad command line, which it quotes, and what was perhaps meant. */
 const USAGE_ERROR = /^(?:error: )?([^]*?)\n(\(Did you mean [^\n]*\n)?$/;
 
-/** One of the commands. */
 interface Entry {
   readonly usage: string;
   readonly description: string;

@@ -9,15 +9,11 @@ import { CONTENT_TYPE_JSON, ERROR_CODE_HEADER, ERROR_TYPE, TRANSIENT } from "./n
 
 /** The properties of a message that a reply is decoded by. */
 export interface ReplyProperties {
-  /** AMQP's `type`. */
   readonly type?: string | undefined;
-  /** AMQP's `headers`. */
   readonly headers?: Record<string, unknown> | undefined;
 }
 
-/** An error reply, ready to publish. */
 export interface ErrorReply {
-  /** The body, JSON. */
   readonly body: string;
   /** The properties, without the correlation id. */
   readonly properties: {

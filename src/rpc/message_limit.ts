@@ -15,7 +15,6 @@ export class MessageSizeLimit {
   #bytes: number;
   #connection: object | undefined;
 
-  /** @param maxBytes The largest body that its owner allows. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#bytes = maxBytes;

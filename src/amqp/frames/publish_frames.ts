@@ -60,13 +60,10 @@ const MAX_ENVELOPE_BYTES = 10 * (1 + MAX_SHORT_STRING_BYTES) + 2 * FRAME_BYTES +
 
 /** A message to the default exchange. */
 export interface Publish {
-  /** The channel it goes out on. */
   readonly channel: number;
-  /** The queue's name. */
   readonly routingKey: string;
   /** Its content; a text has at most {@linkcode MAX_TEXT_CHARACTERS}. */
   readonly body: string | Uint8Array;
-  /** What travels with it. */
   readonly properties: MessageProperties;
   /** Whether it comes back if there is no such queue. */
   readonly mandatory: boolean;

@@ -18,7 +18,6 @@ export interface BunSockets {
   }): Promise<BunSocket>;
 }
 
-/** One of its sockets. */
 export interface BunSocket {
   /** Returns how many bytes the system took, or -1 if it is closed. */
   write(bytes: Uint8Array): number;
@@ -26,7 +25,6 @@ export interface BunSocket {
   terminate(): void;
 }
 
-/** See {@linkcode openSocket}. */
 export async function bunSocket(
   bun: BunSockets,
   { address, port }: Endpoint,

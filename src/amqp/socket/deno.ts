@@ -8,7 +8,6 @@ import { type Endpoint, failure, type Socket, type SocketEvents } from "./socket
 /** Read at once at most, in bytes: as much as `node:net` does. */
 const READ_BYTES = 65_536;
 
-/** See {@linkcode openSocket}. */
 export async function denoSocket(
   { address: hostname, port }: Endpoint,
   events: SocketEvents,

@@ -5,7 +5,6 @@
  */
 import type { Endpoint, Socket, SocketEvents } from "./socket.ts";
 
-/** See {@linkcode openSocket}. */
 export async function nodeSocket(
   { address: host, port, tls }: Endpoint,
   events: SocketEvents,

@@ -7,14 +7,12 @@ import type { TlsOptions } from "./tls.ts";
 
 /** Where to connect to. */
 export interface Endpoint {
-  /** An IP address. */
   readonly address: string;
   readonly port: number;
   /** With TLS: the name that the certificate must have, and what else matters. */
   readonly tls?: { readonly host: string; readonly options: TlsOptions | undefined } | undefined;
 }
 
-/** What a socket tells. */
 export interface SocketEvents {
   /** Bytes came; they may be overwritten after the call. */
   readonly data: (bytes: Uint8Array) => void;

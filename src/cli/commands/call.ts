@@ -21,11 +21,8 @@ const STDIN = "-";
 /** How many calls are under way at once. */
 const MAX_IN_FLIGHT = 256;
 
-/** What the command line says besides the client's options. */
 export interface CallCommandOptions extends FibonacciClientOptions {
-  /** How results are printed. */
   readonly output: OutputFormat;
-  /** Whether failures are not reported on stderr. */
   readonly quiet: boolean;
 }
 
@@ -98,7 +95,6 @@ export async function call(
   return exitCode;
 }
 
-/** A number as it was given. */
 interface Numeral {
   readonly text: string;
   /** The line of standard input that holds it. */

@@ -13,7 +13,6 @@ import { onEndSignal } from "../signals.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 
-/** What the command line says besides the server's options. */
 export interface ServeCommandOptions extends FibonacciServerOptions {
   /** Whether to end when there is no connection, instead of trying again. */
   readonly exitOnDisconnect: boolean;

@@ -4,9 +4,7 @@
  * @module
  */
 
-/** What {@linkcode inOrder} works on. */
 export interface InOrderOptions<Input, Result> {
-  /** The inputs, in batches as they come. */
   readonly inputs: AsyncIterable<readonly Input[]>;
   /** How many tasks run at once. */
   readonly maxInFlight: number;
@@ -16,7 +14,6 @@ export interface InOrderOptions<Input, Result> {
   readonly enough?: AbortSignal;
   /** The task; it must not reject. */
   readonly run: (input: Input) => Promise<Result>;
-  /** Gets each result in its turn. */
   readonly emit: (result: Result) => void;
   /** Resolves when more results can be taken; `undefined` if now. */
   readonly ready: () => Promise<void> | undefined;

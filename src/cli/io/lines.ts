@@ -8,7 +8,6 @@
 export interface Line {
   /** Its number, from 1; blank ones count. */
   readonly number: number;
-  /** What it holds. */
   readonly text: string;
 }
 

@@ -16,17 +16,13 @@ export type OutputFormat = "text" | "json";
 /** Every {@linkcode OutputFormat}. */
 export const OUTPUT_FORMATS: readonly OutputFormat[] = ["text", "json"];
 
-/** How one call ended. */
 export interface CallOutcome {
-  /** The number as it was given. */
   readonly text: string;
   /** The line of standard input that it is from. */
   readonly line?: number | undefined;
   /** From submission to result, in milliseconds. */
   readonly ms: number;
-  /** The result, in decimal. */
   readonly value?: string;
-  /** Or what went wrong. */
   readonly error?: RpcError;
   /** Whether the number was refused before it was sent. */
   readonly refusedHere?: boolean;
@@ -79,7 +75,6 @@ export class ResultWriter {
     return this.#error?.code === "EPIPE" ? undefined : this.#error?.message;
   }
 
-  /** Prints one outcome. */
   write(outcome: CallOutcome): void {
     const { value, error } = outcome;
     if (this.#format === "json") this.#print(toJson(outcome));

@@ -7,7 +7,6 @@
  */
 import { getBuiltinModule } from "node:process";
 
-/** The streams, by their file descriptors. */
 const FD = { stdin: 0, stdout: 1, stderr: 2 } as const;
 
 type StreamName = keyof typeof FD;

@@ -14,7 +14,6 @@ import { DEFAULT_URL } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
 import { TextFile } from "./text_file.ts";
 
-/** The values of `--tls-*` and `--password-file`. */
 export interface AccessOptions {
   readonly tlsCa?: string | undefined;
   readonly tlsCert?: string | undefined;
@@ -24,9 +23,7 @@ export interface AccessOptions {
 
 /** What is asked for before each connection. */
 export interface Access {
-  /** Reads the password. */
   readonly credentials: (() => Promise<Credentials>) | undefined;
-  /** Reads the certificates and the key. */
   readonly tls: (() => Promise<TlsOptions>) | undefined;
 }
 

@@ -16,7 +16,6 @@ import { collect, heartbeat, wholeNumber } from "./values.ts";
 
 const logger = getLogger(["fibrpc", "options"]);
 
-/** `--heartbeat`. */
 export const HEARTBEAT_OPTION = [
   "--heartbeat <seconds>",
   "how often each side must be heard; 0: never (default: 15)",

@@ -33,7 +33,6 @@ class LeanCommand extends PlainCommand {
   }
 }
 
-/** Makes one. */
 export function leanCommand(name: string): Command {
   return new LeanCommand(name) as unknown as Command;
 }

@@ -19,7 +19,6 @@ import { oneOf } from "./values.ts";
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const LOG_FORMATS = ["text", "json"] as const;
 
-/** `--log-level`. */
 export const logLevelOption = (standard: LogLevel) =>
   [
     "--log-level <level>",
@@ -27,14 +26,12 @@ export const logLevelOption = (standard: LogLevel) =>
     oneOf(...LOG_LEVELS),
   ] as const;
 
-/** `--log-format`. */
 export const LOG_FORMAT_OPTION = [
   "--log-format <format>",
   `${LOG_FORMATS.join(", ")} (default: text on a terminal, else json)`,
   oneOf(...LOG_FORMATS),
 ] as const;
 
-/** What the command line says about logs. */
 export interface LogOptions {
   readonly logLevel?: typeof LOG_LEVELS[number] | undefined;
   readonly logFormat?: typeof LOG_FORMATS[number] | undefined;

@@ -23,7 +23,6 @@ export class TextFile {
   /** What came out of a pipe: it comes once. */
   #piped: string | undefined;
 
-  /** @param option The option or variable that names the file. */
   constructor(path: string, option: string) {
     this.#path = path;
     this.name = `${option} ${JSON.stringify(path)}`;

@@ -55,7 +55,6 @@ export function oneOf<Word extends string>(...words: readonly Word[]): (text: st
   };
 }
 
-/** Gathers an option that may be given more than once. */
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...before ?? [], text];
 }

@@ -6,12 +6,11 @@
  * @module
  */
 
-/** Listens to the signals of many items. */
 export class AbortSignals<Item> {
   readonly #onAbort: (item: Item, signal: AbortSignal) => void;
   readonly #items = new Map<AbortSignal, Set<Item>>();
 
-  /** @param onAbort Called with each item that was added for a signal when it aborts. */
+  /** @param onAbort Is called with each item that was added for a signal when it aborts. */
   constructor(onAbort: (item: Item, signal: AbortSignal) => void) {
     this.#onAbort = onAbort;
   }
@@ -27,7 +26,6 @@ export class AbortSignals<Item> {
     items.add(item);
   }
 
-  /** Listens for it no more. */
   delete(item: Item, signal: AbortSignal): void {
     const items = this.#items.get(signal);
     items?.delete(item);

@@ -23,7 +23,6 @@ export function nameOf(
   }
 }
 
-/** The request queue doesn't exist. */
 export function noQueue(place: CallPlace): RpcError {
   return new RpcError(
     "no_server",
@@ -31,7 +30,6 @@ export function noQueue(place: CallPlace): RpcError {
   );
 }
 
-/** The request queue has no consumer. */
 export function noConsumer(place: CallPlace): RpcError {
   return new RpcError(
     "no_server",
@@ -41,17 +39,14 @@ export function noConsumer(place: CallPlace): RpcError {
 
 /** What is known when a call's time is up. */
 export interface Findings {
-  /** Why there is no connection, if there is none. */
   readonly outage: string | undefined;
   /** What a look at the queue found. */
   readonly queue: QueueInspection | undefined;
-  /** How often the request was sent. */
   readonly sent: number;
   /** How many replies of no call have come since it was made. */
   readonly unknownReplies: number;
 }
 
-/** The deadline passed. */
 export function expired(place: CallPlace, timeoutMs: number, findings: Findings): RpcError {
   const text = `no reply to ${place} within ${formatMs(timeoutMs)}`;
   if (findings.outage !== undefined) {
@@ -64,14 +59,12 @@ export function expired(place: CallPlace, timeoutMs: number, findings: Findings)
   );
 }
 
-/** The caller gave up. */
 export function cancelled(place: CallPlace, signal: AbortSignal): RpcError {
   return new RpcError("cancelled", `the call of ${place} was cancelled`, {
     cause: signal.reason,
   });
 }
 
-/** The client was closed. */
 export function closed(): RpcError {
   return new RpcError("cancelled", "the client was closed");
 }
@@ -81,7 +74,6 @@ export function refused({ code, message, cause }: RpcError): RpcError {
   return new RpcError(code, message, { cause });
 }
 
-/** Not sent again, because it is not idempotent. */
 export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   return new RpcError(
     "unavailable",

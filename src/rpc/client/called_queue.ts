@@ -8,7 +8,6 @@ import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
 
 /** What a client knows of one request queue. */
 export class CalledQueue {
-  /** Its name. */
   readonly name: string;
   /** When the latest of the answered requests was sent, on the clock of `performance.now()`. */
   answeredSentAt = -Infinity;

@@ -26,7 +26,6 @@ export class DeadlineQueue<Item> {
     queue.add(item, now);
   }
 
-  /** Removes a timer of {@linkcode DeadlineQueue.set}. */
   clear(item: Item, ms: number): void {
     const queue = this.#byLength.get(ms);
     if (queue === undefined) return;

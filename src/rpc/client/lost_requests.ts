@@ -30,7 +30,6 @@ const HELD_BY_SERVER = 64;
 export interface LostRequestDetectorOptions {
   /** How long a call may be silent, in milliseconds; `Infinity`: as long as it likes. */
   readonly resendAfterMs: number;
-  /** The calls that wait. */
   readonly calls: Pick<PendingCalls, "has"> & Iterable<PendingCall>;
   /** What requests go out on now, if they can. */
   readonly session: () => ReplyConsumer | undefined;
@@ -44,19 +43,16 @@ export class LostRequestDetector {
   #timer: ReturnType<typeof setInterval> | undefined;
   #isLooking = false;
 
-  /** It begins with {@linkcode LostRequestDetector.start}. */
   constructor(options: LostRequestDetectorOptions) {
     this.#options = options;
   }
 
-  /** Starts the watch: there are calls that wait. */
   start(): void {
     const { resendAfterMs } = this.#options;
     if (resendAfterMs === Infinity) return;
     this.#timer ??= setInterval(() => this.#look(), resendAfterMs / LOOKS);
   }
 
-  /** Stops it: none waits any more. */
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;

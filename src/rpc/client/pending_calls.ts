@@ -53,9 +53,7 @@ export interface PendingCall {
 export interface PendingCallEvents {
   /** The deadline is near: time for a look at the queue. */
   readonly onDeadlineNear: (call: PendingCall) => void;
-  /** Fails the call. */
   readonly onDeadline: (call: PendingCall) => void;
-  /** Fails the call. */
   readonly onAbort: (call: PendingCall, signal: AbortSignal) => void;
   /** A call has ended; it waits no more. */
   readonly onSettled: (outcome: CallOutcome) => void;
@@ -95,7 +93,6 @@ export class PendingCalls implements Iterable<PendingCall> {
     return this.#calls.values();
   }
 
-  /** Adds a call that begins `now`. */
   add(call: PendingCall, now: number): void {
     this.#calls.set(call.id, call);
     this.#nearDeadline.set(call, nearMs(call), now);
@@ -110,13 +107,11 @@ export class PendingCalls implements Iterable<PendingCall> {
     }, ms);
   }
 
-  /** Ends a call with its output. */
   respond(call: PendingCall, output: unknown): void {
     this.#settle(call, "response");
     call.resolve(output);
   }
 
-  /** Ends a call with an error. */
   fail(call: PendingCall, error: RpcError): void {
     this.#settle(call, error.code);
     call.resolve(rejectInCaller(error));

@@ -15,11 +15,9 @@ import type { ReplyMode } from "./options.ts";
 export interface ReplyConsumer extends Session {
   /** Settles when the broker has said that replies can come, or that they can't. */
   readonly confirmed: Promise<unknown>;
-  /** The connection it is on. */
   readonly connection: Connection;
   /** The channel: requests must go out on it where replies are direct. */
   readonly channel: Channel;
-  /** The requests' `reply_to`. */
   readonly replyTo: string;
 }
 

@@ -28,13 +28,9 @@ const INTERNAL_MESSAGE = "the server failed; its log says why";
 export interface DispatcherOptions<Input, Output> {
   readonly service: ServedService<Input, Output>;
   readonly handler: RpcHandler<Input, Output>;
-  /** See `ServeOptions.maxTimeMs`. */
   readonly maxTimeMs: number;
-  /** See `ServeOptions.maxAttempts`. */
   readonly maxAttempts: number;
-  /** See `ConnectOptions.maxMessageBytes`. */
   readonly maxMessageBytes: number;
-  /** See `ServeOptions.allowReplyTo`. */
   readonly allowReplyTo: ((replyTo: string) => boolean) | undefined;
   /** The queues that this server consumes: a reply to one of them would come back as a request. */
   readonly ownQueues: ReadonlySet<string>;
@@ -228,7 +224,6 @@ export class Dispatcher<Input, Output> {
     return true;
   }
 
-  /** Its time is up. */
   #expire(request: ReceivedRequest): void {
     request.channel.ack(request, "expired");
   }

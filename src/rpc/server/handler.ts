@@ -135,7 +135,6 @@ const OWN_PROPERTIES: ProxyHandler<LazyContext> = {
       : undefined,
 };
 
-/** The context of a request. */
 export function contextOf(request: ReceivedRequest): HandlerContext {
   return new Proxy(new LazyContext(request), OWN_PROPERTIES);
 }

@@ -4,14 +4,12 @@
  * @module
  */
 
-/** How often a line passes, in milliseconds. */
 const LOG_EVERY_MS = 10_000;
 
 /** Lets a line pass now and then; one for each kind of line. */
 export class LogLimit {
   #passedAt = -Infinity;
 
-  /** Whether a line may be written now. */
   passes(): boolean {
     const now = performance.now();
     if (now - this.#passedAt < LOG_EVERY_MS) return false;

@@ -79,7 +79,6 @@ const ERROR: Counts = ["errors"];
 
 /** Counts what a server does. */
 export class ServerCounters implements ServerObserver {
-  /** The counts. */
   readonly stats: RpcServerStats = {
     requests: 0,
     responses: 0,
@@ -92,17 +91,14 @@ export class ServerCounters implements ServerObserver {
     unroutable: 0,
   };
 
-  /** See {@linkcode ServerObserver.requestReceived}. */
   requestReceived(): void {
     this.stats.requests += 1;
   }
 
-  /** See {@linkcode ServerObserver.requestSettled}. */
   requestSettled(outcome: RequestOutcome): void {
     for (const count of COUNTED[outcome] ?? ERROR) this.stats[count] += 1;
   }
 
-  /** See {@linkcode ServerObserver.replyReturned}. */
   replyReturned(): void {
     this.stats.unroutable += 1;
   }

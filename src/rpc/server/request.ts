@@ -10,23 +10,17 @@ import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** What a request came by, and is settled on: once, by one of these. */
 export interface SettlementChannel {
-  /** The connection it is on. */
   readonly connection: Connection;
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   readonly isLost: boolean;
   /** Replies, then acknowledges. */
   reply(request: ReceivedRequest, reply: Reply, outcome: RequestOutcome): void;
-  /** Acknowledges without a reply. */
   ack(request: ReceivedRequest, outcome: RequestOutcome): void;
-  /** Rejects without requeue. */
   reject(request: ReceivedRequest, outcome: RequestOutcome): void;
-  /** Rejects with requeue: another server may take it. */
   requeue(request: ReceivedRequest): void;
-  /** Whether nobody listens at its reply address. */
   isCallerGone(request: ReceivedRequest): Promise<boolean>;
 }
 
-/** A reply, without the correlation id. */
 export interface Reply {
   readonly body: string | Uint8Array;
   readonly properties: MessageProperties;
@@ -43,9 +37,7 @@ export const COMPARED_BODY_BYTES = 256;
 
 const EMPTY = new Uint8Array();
 
-/** A delivered request. */
 export class ReceivedRequest {
-  /** What it came by, and is settled on. */
   readonly channel: SettlementChannel;
   #message: Kept;
   #deadline: number | undefined;
@@ -76,17 +68,14 @@ export class ReceivedRequest {
     return this.#message;
   }
 
-  /** Where the reply goes. */
   get replyTo(): string {
     return this.#message.properties.replyTo ?? "";
   }
 
-  /** See `HandlerContext.redelivered`. */
   get redelivered(): boolean {
     return this.#message.redelivered;
   }
 
-  /** See `HandlerContext.deadline`. */
   get deadline(): number | undefined {
     return this.#deadline;
   }
@@ -116,7 +105,6 @@ export class ReceivedRequest {
     return body;
   }
 
-  /** See `HandlerContext.signal`. Made when it is asked for: most handlers never do. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -143,7 +131,6 @@ export class ReceivedRequest {
     }, Math.max(leftMs, 0));
   }
 
-  /** See `HandlerContext.isCallerGone`. */
   async isCallerGone(): Promise<boolean> {
     this.#isAbandoned = await this.channel.isCallerGone(this);
     return this.#isAbandoned;

@@ -18,9 +18,7 @@ const logger = getLogger(["fibrpc", "server"]);
 
 /** The requests of one channel. */
 export class RequestChannel implements SettlementChannel {
-  /** The connection it is on. */
   readonly connection: Connection;
-  /** The channel it is on. */
   readonly channel: Channel;
   /** Delivered, and not settled yet. */
   readonly open: Set<ReceivedRequest> = new Set();
@@ -63,12 +61,10 @@ export class RequestChannel implements SettlementChannel {
     return this.#lost !== undefined;
   }
 
-  /** Why they are. */
   get lost(): Error | undefined {
     return this.#lost;
   }
 
-  /** A delivery becomes an open request. */
   take(message: Delivery): ReceivedRequest {
     const request = new ReceivedRequest(this, message, this.connection.receivedAt);
     this.open.add(request);
@@ -76,7 +72,6 @@ export class RequestChannel implements SettlementChannel {
     return request;
   }
 
-  /** Replies, then acknowledges, on the same channel in that order. */
   reply(request: ReceivedRequest, reply: Reply, outcome: RequestOutcome): void {
     if (this.isLost) return;
     if (this.connection.blocked !== undefined) {
@@ -96,21 +91,18 @@ export class RequestChannel implements SettlementChannel {
     this.ack(request, outcome);
   }
 
-  /** Acknowledges without a reply. */
   ack(request: ReceivedRequest, outcome: RequestOutcome): void {
     if (this.isLost) return;
     this.channel.ack(request.message.deliveryTag);
     this.#settle(request, outcome);
   }
 
-  /** Rejects without requeue. */
   reject(request: ReceivedRequest, outcome: RequestOutcome): void {
     if (this.isLost) return;
     this.channel.reject(request.message.deliveryTag, false);
     this.#settle(request, outcome);
   }
 
-  /** Rejects with requeue: another server may take it. */
   requeue(request: ReceivedRequest): void {
     if (this.isLost) return;
     this.channel.reject(request.message.deliveryTag, true);

@@ -21,12 +21,10 @@ export class RequestScheduler {
   #scheduled = false;
   #busyMs = 0;
   readonly #concurrency: number;
-  /** Tasks that have begun and not ended. */
   #inFlight = 0;
   #isPaused = false;
   #onIdle: () => void = () => {};
 
-  /** @param concurrency How many tasks run at the same time. */
   constructor(concurrency = Infinity) {
     this.#concurrency = concurrency;
   }

@@ -42,22 +42,18 @@ const CONSUMER_TAG = "fibrpc";
 
 /** What all queues of a server share. */
 export interface ServedQueueOwner {
-  /** See `ConnectOptions.maxMessageBytes`. */
   readonly maxMessageBytes: number;
-  /** All queues that the server consumes. */
   readonly ownQueues: ReadonlySet<string>;
   readonly counters: ServerCounters;
   /** Looks whether callers are there. */
   readonly probe: ReplyProbe;
   /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
   readonly guardProbe: ReplyProbe;
-  /** Aborts when the server ends. */
   readonly signal: AbortSignal;
   /** Is called whenever there is one open request less. */
   readonly onSettled: () => void;
 }
 
-/** One queue of a server. */
 export class ServedQueue {
   readonly #queue: string;
   readonly #options: ResolvedServeOptions;
@@ -105,7 +101,6 @@ export class ServedQueue {
     if (options.quarantine) this.#quarantine = this.#makeQuarantine();
   }
 
-  /** How many requests it has taken and not settled. */
   get pending(): number {
     let pending = 0;
     for (const { open } of this.#channels) pending += open.size;
@@ -243,7 +238,6 @@ export class ServedQueue {
     this.#quarantine?.stop();
   }
 
-  /** Takes no more requests. */
   async cancel(): Promise<void> {
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.cancel()));
   }

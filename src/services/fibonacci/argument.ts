@@ -6,7 +6,6 @@
 import { RpcError } from "../../errors.ts";
 import { quote } from "../../text.ts";
 
-/** Limits on an argument. */
 export interface ArgumentOptions {
   /** The largest n that is accepted: up to `Number.MAX_SAFE_INTEGER`. */
   readonly maxN: number;
@@ -96,7 +95,6 @@ function invalidArgument(body: Uint8Array): RpcError {
   );
 }
 
-/** The beginning of a body, fit for a message. */
 function excerpt(body: Uint8Array): string {
   // No character of UTF-8 has more than 4 bytes.
   const isWhole = body.length <= 4 * SHOWN_CHARS;

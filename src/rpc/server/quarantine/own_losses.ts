@@ -18,12 +18,10 @@ export class OwnLosses {
   /** How often each was lost, by its key. */
   readonly #losses = new Map<string, number>();
 
-  /** @param capacity How many are remembered. */
   constructor(capacity: number) {
     this.#capacity = capacity;
   }
 
-  /** A request is out of reach. */
   add({ key }: ReceivedRequest): void {
     const losses = this.#losses.get(key) ?? 0;
     this.#losses.delete(key); // A map is in the order of its insertions.

@@ -51,9 +51,7 @@ const MAX_REST_MS = 2_000;
 
 /** What a lane needs of its server. */
 export interface QuarantineOptions {
-  /** The suspects' queue. */
   readonly queue: string;
-  /** How it is declared. */
   readonly queueType: QueueType;
   /** How many requests are taken from it at the same time. */
   readonly prefetch: number;
@@ -61,7 +59,6 @@ export interface QuarantineOptions {
   readonly maxAttempts: number;
   /** The requests that this server lost with a connection. */
   readonly losses: OwnLosses;
-  /** Opens a channel. */
   readonly openRequestChannel: StartRecordsOptions["openRequestChannel"];
   /** Calls `begin` for a request that can be answered, and rejects any other. */
   readonly admit: (request: ReceivedRequest, begin: () => void) => void;
@@ -69,9 +66,7 @@ export interface QuarantineOptions {
   readonly serve: (request: ReceivedRequest) => void;
   /** Runs a task when nothing else is under way. */
   readonly alone: (task: () => Promise<void>) => Promise<void>;
-  /** Serves a request to its end. */
   readonly serveAlone: (request: ReceivedRequest) => Promise<void>;
-  /** Answers a request that is given up. */
   readonly giveUp: (request: ReceivedRequest) => void;
 }
 
@@ -89,7 +84,6 @@ export class Quarantine {
   readonly #options: QuarantineOptions;
   readonly #records: StartRecords;
   readonly #stopping = new AbortController();
-  /** Those that were not started yet. */
   readonly #waiting = new Set<Suspect>();
   #gathered: Suspect[] = [];
   readonly #accused: Suspect[] = [];
@@ -97,7 +91,6 @@ export class Quarantine {
   #moved = 0;
   #hasWarned = false;
 
-  /** It begins with {@linkcode Quarantine.startOn}. */
   constructor(options: QuarantineOptions) {
     this.#options = options;
     this.#records = new StartRecords({

@@ -45,7 +45,6 @@ export interface Start {
   readonly lifeMs: number;
 }
 
-/** A start that is on record. */
 export interface StartRecord {
   /** How many servers started the request and have not ended their records. */
   readonly lostStarts: number;
@@ -57,13 +56,9 @@ export interface StartRecord {
   end(isLostWithServer: boolean): void;
 }
 
-/** How {@linkcode StartRecords} work. */
 export interface StartRecordsOptions {
-  /** The suspects' queue. */
   readonly queue: string;
-  /** How it is declared. */
   readonly queueType: QueueType;
-  /** Opens a channel. */
   readonly openRequestChannel: (
     connection: Connection,
     onSettled: () => void,
@@ -85,12 +80,10 @@ export class StartRecords {
   #pausedUntil = -Infinity;
   #failure: string | undefined;
 
-  /** It begins with {@linkcode StartRecords.startOn}. */
   constructor(options: StartRecordsOptions) {
     this.#options = options;
   }
 
-  /** Uses this connection from now on. */
   startOn(connection: Connection): void {
     this.#connection = connection;
     this.#mayDeclare = true;

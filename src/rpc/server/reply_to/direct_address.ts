@@ -34,7 +34,6 @@ const NO_CREATION = 0;
 
 const PREFIX = `${DIRECT_REPLY_TO}.`;
 
-/** The term and the key. */
 const ENCODED = /^([A-Za-z0-9+/]+={0,2})\.[A-Za-z0-9+/]+={0,2}$/;
 
 /** NEW_PID_EXT with an ATOM_UTF8_EXT, whose length fits into its second byte. */

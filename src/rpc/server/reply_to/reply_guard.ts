@@ -74,13 +74,11 @@ export class ReplyGuard {
   /** What was found out of groups of addresses; the one that was asked for last is the last. */
   readonly #verdicts = new Map<string, Verdict>();
   #waiting = new Map<string, Waiting>();
-  /** How many requests wait. */
   #requests = 0;
   #lostAt = -Infinity;
   #isLooking = false;
   #isPausing = false;
 
-  /** @param options What it needs of its server. */
   constructor(options: ReplyGuardOptions) {
     this.#options = options;
   }

@@ -49,7 +49,6 @@ export class ReplyProbe {
   #idle: ReturnType<typeof setTimeout> | undefined;
   #pausedUntil = -Infinity;
 
-  /** @param options How to connect. */
   constructor(options: ConnectionOptions) {
     this.#options = { ...options, name: `${options.name} (reply probe)` };
   }
@@ -91,7 +90,6 @@ export class ReplyProbe {
     }
   }
 
-  /** Ends its connection, and the looks under way. */
   async close(): Promise<void> {
     this.#closing.abort(new Error("closed"));
     clearTimeout(this.#idle);

@@ -60,7 +60,6 @@ export interface ComputePoolOptions {
 
 /** Limits of one computation. */
 export interface ComputeOptions {
-  /** Gives it up. */
   readonly signal?: AbortSignal | undefined;
   /**
    * How long it may take, in milliseconds, up to 2^31 - 1. Neither the wait
@@ -104,7 +103,6 @@ export class ComputePool implements Disposable {
   #computing = false;
   #closed = false;
 
-  /** @param options Settings; all have defaults. */
   constructor(options: ComputePoolOptions = {}) {
     const {
       workers = globalThis.navigator?.hardwareConcurrency ?? 1,
@@ -116,12 +114,10 @@ export class ComputePool implements Disposable {
     this.#module = module;
   }
 
-  /** How many workers there are now, whether they compute, wait, or start. */
   get workers(): number {
     return this.#threads.size;
   }
 
-  /** How many computations wait for a worker. */
   get waiting(): number {
     return this.#queue.size;
   }

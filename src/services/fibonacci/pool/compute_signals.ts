@@ -32,12 +32,9 @@ const REST_MS = 0.001;
 /** For how long after the last small call it is ready for another, in milliseconds. */
 const SMALL_CALLS_GO_ON_MS = 100;
 
-/** The owner's end. */
 export class ComputeSignals {
-  /** What the worker gets. */
   readonly cells = new Int32Array(new SharedArrayBuffer(8));
 
-  /** Before each computation. */
   reset(): void {
     Atomics.store(this.cells, GIVEN_UP, 0);
   }
