@@ -7,6 +7,9 @@
  * {@linkcode Service}; {@linkcode FibonacciServer} and {@linkcode FibonacciClient}
  * are the tutorial's on them.
  *
+ * Each end can be had alone: `@fibrpc/fibrpc/client`, `/server`, `/service` (what
+ * both share) and `/fibonacci`.
+ *
  * @example A server and a call
  * ```ts
  * import { FibonacciClient, FibonacciServer } from "@fibrpc/fibrpc";
@@ -18,9 +21,6 @@
  *   return await client.fibonacci(30, { timeoutMs: 5_000 }); // 832040n
  * }
  * ```
- *
- * Each end can be had alone: `@fibrpc/fibrpc/client`, `/server`, `/service` (what
- * both share) and `/fibonacci`.
  *
  * @module
  */
