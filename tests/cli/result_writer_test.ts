@@ -39,19 +39,24 @@ function newWriter(format: OutputFormat, { quiet = false } = {}) {
 
 const error = new RpcError("out_of_range", 'n = "31" is over 30');
 
-Deno.test("ResultWriter: text: values to stdout, failures to stderr, one of many told once", async () => {
+Deno.test("ResultWriter: text: values to stdout, failures to stderr, what fails all of them once", async () => {
   const { writer, stdout, stderr } = newWriter("text");
+  // One refusal ends many calls, each with an error of its own.
+  const refusal = () => new RpcError("unauthenticated", "the broker refused the user");
   writer.write({ text: "7", value: "13", ms: 1 });
   writer.write({ text: "31", error, ms: 1 });
+  for (const text of ["1", "2", "3"]) writer.write({ text, error: refusal(), ms: 1 });
   writer.write({ text: "32", error, ms: 1 });
-  writer.write({ text: "31", error: new RpcError("out_of_range", "another"), ms: 1 });
   writer.write({ text: "8", value: "21", ms: 1 });
   await writer.end();
   assertEquals(stdout.text, "13\n21\n");
-  assertEquals(
-    stderr.read(),
-    `fibrpc: out_of_range: ${error.message}\nfibrpc: out_of_range: another\n`,
-  );
+  const { message } = error;
+  assertEquals(stderr.read().split("\n"), [
+    `fibrpc: out_of_range: ${message}`,
+    "fibrpc: unauthenticated: the broker refused the user",
+    `fibrpc: out_of_range: ${message}`,
+    "",
+  ]);
 });
 
 Deno.test("ResultWriter: JSON: an object per line, failures too, n with all its digits", async () => {

@@ -50,8 +50,8 @@ export class ResultWriter {
   readonly #environment: Environment;
   readonly #format: OutputFormat;
   readonly #quiet: boolean;
-  /** One failure of the connection fails many calls: it is reported once. */
-  readonly #reported = new WeakSet<RpcError>();
+  /** The latest failure that was reported of all numbers: one refusal fails many calls. */
+  #reported: string | undefined;
   /** How many calls found no server: the first one is reported, the others are counted. */
   #noServer = 0;
   readonly #lines: string[] = [];
@@ -128,13 +128,15 @@ export class ResultWriter {
   }
 
   #report({ line }: CallOutcome, error: RpcError): void {
-    if (this.#quiet || this.#reported.has(error)) return;
-    this.#reported.add(error);
+    if (this.#quiet) return;
     const { code, message, remote } = error;
-    if (code === "no_server" && !remote && ++this.#noServer > 1) return;
-    const where = line === undefined || !remote && OF_EVERY_NUMBER.has(code)
-      ? ""
-      : `line ${line} of standard input: `;
+    const isOfAll = !remote && OF_EVERY_NUMBER.has(code);
+    if (isOfAll) {
+      if (code === "no_server" && ++this.#noServer > 1) return;
+      if (message === this.#reported) return;
+      this.#reported = message;
+    }
+    const where = line === undefined || isOfAll ? "" : `line ${line} of standard input: `;
     report(this.#environment, `${code}: ${where}${message}`);
   }
 }
