@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
  * @property {string} url The broker.
  * @property {string} queue The request queue.
  * @property {string} reply How replies come back: "direct" or "queue".
+ * @property {boolean} headers Whether requests have headers, such as those of traces.
  */
 
 /**
@@ -30,6 +31,7 @@ export async function runClient(connect) {
       url: { type: "string", default: "" },
       queue: { type: "string", default: "" },
       reply: { type: "string", default: "direct" },
+      headers: { type: "boolean", default: false },
       n: { type: "string", default: "30" },
       calls: { type: "string", default: "1" },
       "in-flight": { type: "string", default: "1" },

@@ -42,6 +42,11 @@ export function pipelined(bench: Bench, peers: Peers): Table[] {
     ],
     rows: [
       row("fibrpc on Deno, reply: queue", onDeno("fibrpc_client.ts", "--reply=queue"), ours),
+      row(
+        "the same with two headers",
+        onDeno("fibrpc_client.ts", "--reply=queue", "--headers"),
+        ours,
+      ),
       row("fibrpc on Deno", onDeno("fibrpc_client.ts"), ours),
       row("fibrpc on Bun, reply: queue", peers.libraryOnBun("--reply=queue"), ours),
       row("fibrpc on Bun", peers.libraryOnBun(), ours),
