@@ -18,6 +18,13 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Resolves with `promise`, which must not reject, or when so many milliseconds have passed. */
+export async function settledWithin(ms: number, promise: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([promise, pause(ms, over.signal)]);
+  over.abort();
+}
+
 /** Somebody took too long. */
 export class NoAnswer extends Error {
   /** @ignore */

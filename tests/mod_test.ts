@@ -13,7 +13,7 @@ Deno.test("mod: exports what it is meant to, by its parts", () => {
   assertEquals(Object.keys(client).sort(), [...SERVICE, "RpcClient"].sort());
   assertEquals(
     Object.keys(server).sort(),
-    [...SERVICE, "RpcServer", "createHandlerContext"].sort(),
+    [...SERVICE, "RequeueError", "RpcServer", "createHandlerContext"].sort(),
   );
   assertEquals(Object.keys(fibonacci).sort(), FIBONACCI);
   assertEquals(api, { ...client, ...server, ...fibonacci });

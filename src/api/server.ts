@@ -10,6 +10,7 @@ export type { RpcServerStats } from "../rpc/server/observer.ts";
 export {
   createHandlerContext,
   type HandlerContext,
+  RequeueError,
   type RpcHandler,
 } from "../rpc/server/handler.ts";
 export type { QueueType } from "../amqp/queue.ts";

@@ -10,9 +10,10 @@ import { RpcError } from "../../errors.ts";
 import { TRANSIENT } from "../../protocol/names.ts";
 import { encodeError, type ErrorReply } from "../../protocol/reply.ts";
 import { messageOf, stackOf } from "../../text.ts";
+import { settledWithin } from "../../time.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
 import type { ServedService } from "../service.ts";
-import { contextOf, type RpcHandler } from "./handler.ts";
+import { contextOf, RequeueError, type RpcHandler } from "./handler.ts";
 import { LogLimit } from "./log_limit.ts";
 import type { RequestOutcome, ServerCounters } from "./observer.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
@@ -24,10 +25,17 @@ const logger = getLogger(["fibrpc", "server"]);
 /** What a caller sees of a failure that isn't its own. */
 const INTERNAL_MESSAGE = "the server failed; its log says why";
 
+/**
+ * For how long a handler that was given up, and is at work all the same, counts
+ * as one of those that run, in milliseconds: it may have something to end.
+ */
+const GIVEN_UP_LIMIT_MS = 5_000;
+
 /** What a dispatcher works with. */
 export interface DispatcherOptions<Input, Output> {
   readonly service: ServedService<Input, Output>;
   readonly handler: RpcHandler<Input, Output>;
+  readonly concurrency: number;
   readonly maxTimeMs: number;
   readonly maxAttempts: number;
   readonly maxMessageBytes: number;
@@ -50,6 +58,7 @@ export class Dispatcher<Input, Output> {
   readonly #returnLog = new LogLimit();
   readonly #failureLog = new LogLimit();
   readonly #givenUpLog = new LogLimit();
+  readonly #requeueLog = new LogLimit();
 
   constructor(options: DispatcherOptions<Input, Output>) {
     this.#options = options;
@@ -109,16 +118,25 @@ export class Dispatcher<Input, Output> {
       this.#reply(request, result);
       return;
     }
-    Promise.resolve(result).then(
-      (response) => this.#reply(request, response),
-      (error) => this.#replyError(request, error),
+    let isAtWork = true;
+    const done = Promise.resolve(result).then(
+      (response) => {
+        isAtWork = false;
+        this.#reply(request, response);
+      },
+      (error) => {
+        isAtWork = false;
+        this.#replyError(request, error);
+      },
     );
     const { key } = request;
+    const { concurrency } = this.#options;
     this.#inFlight.set(key, request);
     const timer = this.#limitTime(request);
     return request.settled.then(() => {
       clearTimeout(timer);
       if (this.#inFlight.get(key) === request) this.#inFlight.delete(key);
+      if (isAtWork && concurrency < Infinity) return settledWithin(GIVEN_UP_LIMIT_MS, done);
     });
   }
 
@@ -230,6 +248,16 @@ export class Dispatcher<Input, Output> {
 
   #replyError(request: ReceivedRequest, thrown: unknown, outcome?: RequestOutcome): void {
     if (this.#isUnwanted(request)) return;
+    if (thrown instanceof RequeueError) {
+      const level = this.#requeueLog.passes() ? "warn" : "debug";
+      const { message: reason } = thrown;
+      logger[level]("a request goes back to {queue}: {reason}", {
+        queue: this.#options.service.queue,
+        reason,
+      });
+      request.channel.requeue(request);
+      return;
+    }
     if (!(thrown instanceof RpcError)) {
       const level = this.#failureLog.passes() ? "error" : "debug";
       logger[level]("a handler failed: {error} ({errors} errors so far)", {

@@ -7,13 +7,22 @@ import type { ReceivedRequest } from "./request.ts";
 
 /**
  * Computes a response, or gives a promise of one (anything with a `then`
- * method). An `RpcError` it throws reaches the caller, anything else as
- * `internal`.
+ * method). An `RpcError` it throws reaches the caller, anything else but a
+ * {@linkcode RequeueError} as `internal`.
  */
 export type RpcHandler<Input, Output> = (
   input: Input,
   context: HandlerContext,
 ) => Output | PromiseLike<Output>;
+
+/**
+ * A handler throws it when it can't work at present, whatever the request: that
+ * goes back to its queue, for another server or for later. The same server may
+ * get it again at once, so a handler waits before it throws.
+ */
+export class RequeueError extends Error {
+  override readonly name = "RequeueError";
+}
 
 /**
  * What a handler may know of a request besides its input. It can be copied and
@@ -28,6 +37,8 @@ export interface HandlerContext {
   readonly signal: AbortSignal;
   /** The request's correlation id, if it has one. */
   readonly correlationId: string | undefined;
+  /** The MIME type of the request's body, if it has one. */
+  readonly contentType: string | undefined;
   /** The request's headers. */
   readonly headers: Readonly<Record<string, unknown>>;
   /** Whether the request was delivered before, and not acknowledged. */
@@ -66,6 +77,7 @@ export function createHandlerContext(parts: Partial<HandlerContext> = {}): Handl
   return {
     signal: new AbortController().signal,
     correlationId: undefined,
+    contentType: undefined,
     headers: {},
     redelivered: false,
     timeLeftMs: () => undefined,
@@ -96,6 +108,10 @@ class LazyContext implements HandlerContext {
     return this.#request.message.properties.correlationId;
   }
 
+  get contentType(): string | undefined {
+    return this.#request.message.properties.contentType;
+  }
+
   get headers(): Readonly<Record<string, unknown>> {
     return this.#request.message.properties.headers ?? NO_HEADERS;
   }
@@ -119,6 +135,7 @@ class LazyContext implements HandlerContext {
 const KEYS: readonly string[] = [
   "signal",
   "correlationId",
+  "contentType",
   "headers",
   "redelivered",
   "timeLeftMs",

@@ -14,7 +14,7 @@ import {
 import { RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { quote } from "../../text.ts";
-import { pause } from "../../time.ts";
+import { settledWithin } from "../../time.ts";
 import { checkQueueName, type ServedService } from "../service.ts";
 import type { RpcHandler } from "./handler.ts";
 import { type RpcServerStats, ServerCounters } from "./observer.ts";
@@ -229,8 +229,8 @@ export class RpcServer implements AsyncDisposable {
     this.#ending.abort();
     for (const queue of this.#queues) queue.stop();
     this.#supervisor?.drain();
-    await within(CANCEL_TIMEOUT_MS, this.#cancelConsumers());
-    await within(end - performance.now(), this.#answered());
+    await settledWithin(CANCEL_TIMEOUT_MS, this.#cancelConsumers());
+    await settledWithin(end - performance.now(), this.#answered());
     const unanswered = this.pending;
     for (const queue of this.#queues) queue.close();
     await Promise.all([
@@ -257,11 +257,4 @@ export class RpcServer implements AsyncDisposable {
       this.#onSettled();
     });
   }
-}
-
-/** Resolves with `promise`, or when so many milliseconds have passed. */
-async function within(ms: number, promise: Promise<void>): Promise<void> {
-  const over = new AbortController();
-  await Promise.race([promise, pause(ms, over.signal)]);
-  over.abort();
 }

@@ -3,9 +3,11 @@ import type { Delivery, MessageProperties } from "../../../src/amqp/message.ts";
 import { RpcError } from "../../../src/errors.ts";
 import { Dispatcher } from "../../../src/rpc/server/dispatcher.ts";
 import { type RequestOutcome, ServerCounters } from "../../../src/rpc/server/observer.ts";
-import type { RpcHandler } from "../../../src/rpc/server/handler.ts";
+import { RequeueError, type RpcHandler } from "../../../src/rpc/server/handler.ts";
 import { resolveServeOptions, type ServeOptions } from "../../../src/rpc/server/options.ts";
+import { CollectedLog } from "../../support/log.ts";
 import { texts } from "../../support/services.ts";
+import { waitFor } from "../../support/wait.ts";
 import {
   ReceivedRequest,
   type Reply,
@@ -143,6 +145,31 @@ Deno.test("Dispatcher: a handler that is done leaves no timer of its limit on ti
   const scene = new Scene((text) => Promise.resolve(text), { maxTimeMs: 60_000 });
   await scene.dispatcher.serve(scene.request("hello"));
   assertEquals(scene.settled, [["hello", "response", "hello"]]);
+});
+
+Deno.test("Dispatcher: a handler that can't work gives its request back", async () => {
+  await using log = await CollectedLog.start();
+  const scene = new Scene(() => Promise.reject(new RequeueError("no memory")));
+  await scene.dispatcher.serve(scene.request("one"));
+  assertEquals(scene.settled, [["one", "returned"]]);
+  assertEquals(log.messages(/no memory/, "warning"), ["a request goes back to echo: no memory"]);
+  assertEquals(scene.counters.stats.errors, 0);
+});
+
+Deno.test("Dispatcher: a handler that was given up counts as running until it has ended", async () => {
+  const ending = Promise.withResolvers<string>();
+  const scene = new Scene(() => ending.promise, { maxTimeMs: 10, concurrency: 1 });
+  let isOver = false;
+  const served = Promise.resolve(scene.dispatcher.serve(scene.request("one"))).then(() =>
+    isOver = true
+  );
+  await waitFor(() => scene.settled.length === 1, { what: "the reply" });
+  assertEquals(scene.settled[0]![1], "resource_exhausted");
+  for (let i = 0; i < 20; i++) await undefined;
+  assertEquals(isOver, false);
+  ending.resolve("too late");
+  await served;
+  assertEquals(scene.settled.length, 1);
 });
 
 Deno.test("Dispatcher: a caller that is seen to be gone gets no reply", async () => {
