@@ -40,7 +40,9 @@ fib(100000000): ["resource_exhausted",true,null]
 
 /** Runs a command that has to succeed. */
 async function must(command: string, args: string[], cwd: string): Promise<string> {
-  const { code, stdout, stderr } = await run(command, args, { cwd, timeoutMs: 180_000 });
+  // npm and TypeScript leave their compiled code in the folder for temporary files.
+  const env = { NODE_DISABLE_COMPILE_CACHE: "1" };
+  const { code, stdout, stderr } = await run(command, args, { cwd, env, timeoutMs: 180_000 });
   assertEquals(code, 0, `${command} ${args.join(" ")}\n${stdout}${stderr}`);
   return stdout;
 }

@@ -336,6 +336,7 @@ Deno.test("RpcClient: an error's stack names the functions that await the call",
   const queue = uniqueQueue("stack");
   await peer.declare(queue);
   await using client = new RpcClient({ url: broker.url });
+  await client.connect();
   const refused = new RpcClient({ url: broker.url.replace(/guest@/, "wrong@") });
   const service: CalledService<string, string> = { queue, input: text, output: text };
 
