@@ -27,3 +27,4 @@
 export * from "./src/api/client.ts";
 export * from "./src/api/server.ts";
 export * from "./src/api/fibonacci.ts";
+export * from "./src/api/command.ts";

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import * as api from "@fibrpc/fibrpc";
 import * as client from "@fibrpc/fibrpc/client";
+import * as command from "@fibrpc/fibrpc/command";
 import * as fibonacci from "@fibrpc/fibrpc/fibonacci";
 import * as server from "@fibrpc/fibrpc/server";
 import * as service from "@fibrpc/fibrpc/service";
@@ -16,5 +17,6 @@ Deno.test("mod: exports what it is meant to, by its parts", () => {
     [...SERVICE, "RequeueError", "RpcServer", "createHandlerContext"].sort(),
   );
   assertEquals(Object.keys(fibonacci).sort(), FIBONACCI);
-  assertEquals(api, { ...client, ...server, ...fibonacci });
+  assertEquals(Object.keys(command), ["commandHandler"]);
+  assertEquals(api, { ...client, ...server, ...fibonacci, ...command });
 });

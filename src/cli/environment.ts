@@ -11,6 +11,8 @@ export type EndSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
 export interface Environment {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** All of its variables, for the programs that it starts. */
+  allVariables(): Record<string, string | undefined>;
   /** Its host and its number there, `host:pid`. */
   readonly identity: string;
   /** Where `-` reads from. */

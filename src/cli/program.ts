@@ -28,20 +28,25 @@ const USAGE_ERROR = /^(?:error: )?([^]*?)\n(\(Did you mean [^\n]*\n)?$/;
 interface Entry {
   readonly usage: string;
   readonly description: string;
-  /** Gives it its options, and what to do with them. */
-  define(command: Command, environment: Environment, exit: (code: number) => void): void;
+  /** Gives a command its options, and what to do with them and with the words after `--`. */
+  define(
+    command: Command,
+    environment: Environment,
+    exit: (code: number) => void,
+    words: readonly string[] | undefined,
+  ): void;
 }
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
-    usage: "[options]",
-    description: "Consume requests, compute, reply. A signal to end finishes what is in flight.",
+    usage: "[options] [-- command args...]",
+    description: "Consume requests, compute or run a command, reply. Signals end it in order.",
     define: defineServe,
   },
   call: {
     usage: "[options] <n...>",
     description: "Call for each n, in parallel over one connection; print the results in order.",
-    define: defineCall,
+    define: (command, environment, exit) => defineCall(command, environment, exit),
   },
 };
 
@@ -62,16 +67,16 @@ export async function run(environment: Environment): Promise<number> {
       })
       .exitOverride()
       .showHelpAfterError('(see "fibrpc --help")');
-  const { name, args } = commandOf(environment);
+  const { name, args, words } = commandOf(environment);
   try {
-    refuseMisplacedUrls(environment);
+    refuseMisplacedUrls(args, environment);
     // Only the one that is meant is made: all of them take longer than a call.
     if (name === undefined) {
       await addList(newCommand("fibrpc")).parseAsync(args, { from: "user" });
     } else {
-      const { description, define } = COMMANDS[name]!;
-      const command = newCommand(`fibrpc ${name}`).description(description);
-      define(command, environment, (code) => exitCode = code);
+      const { usage, description, define } = COMMANDS[name]!;
+      const command = newCommand(`fibrpc ${name}`).usage(usage).description(description);
+      define(command, environment, (code) => exitCode = code, words);
       await command.parseAsync(args, { from: "user" });
     }
   } catch (error) {
@@ -88,15 +93,24 @@ export async function run(environment: Environment): Promise<number> {
   return exitCode;
 }
 
+interface Meant {
+  readonly name?: string;
+  readonly args: readonly string[];
+  readonly words?: readonly string[];
+}
+
 /**
  * The command that is meant, if it is one, with its arguments. `help call` is
- * `call --help`, and `call --version` no call.
+ * `call --help`, and `call --version` no call. What follows `serve --` is a
+ * program's, and not read here.
  */
-function commandOf({ args }: Environment): { name?: string; args: string[] } {
+function commandOf({ args }: Environment): Meant {
   const isHelp = args[0] === "help";
   const [name, ...others] = isHelp ? args.slice(1) : args;
-  if (name === undefined || !Object.hasOwn(COMMANDS, name)) return { args: [...args] };
+  if (name === undefined || !Object.hasOwn(COMMANDS, name)) return { args };
   if (others[0] === "--version" || others[0] === "-V") return { args: others };
+  const end = name === "serve" ? others.indexOf("--") : -1;
+  if (end !== -1) return { name, args: others.slice(0, end), words: others.slice(end + 1) };
   return { name, args: isHelp ? ["--help", ...others] : others };
 }
 

@@ -31,6 +31,7 @@ const stderr = new StderrWriter((bytes) => writeTo("stderr", bytes));
 export const thisProcess: Environment = {
   args: Deno?.args ?? process.argv.slice(2),
   env: Deno ? new Proxy({}, { get: (_, name) => Deno.env.get(String(name)) }) : process.env,
+  allVariables: () => Deno ? Deno.env.toObject() : process.env,
   get identity() {
     return Deno ? `${Deno.hostname()}:${Deno.pid}` : `${hostname()}:${process.pid}`;
   },

@@ -24,6 +24,10 @@ export class FakeProcess implements Environment {
     this.args = args;
   }
 
+  allVariables(): Record<string, string> {
+    return this.env;
+  }
+
   writeStdout(bytes: Uint8Array): Promise<void> {
     this.#stdout += new TextDecoder().decode(bytes);
     return Promise.resolve();

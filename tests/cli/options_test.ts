@@ -5,16 +5,18 @@ import type { CallCommandOptions } from "../../src/cli/commands/call.ts";
 import { defineCall } from "../../src/cli/commands/call_command.ts";
 import type { Environment } from "../../src/cli/environment.ts";
 import { leanCommand } from "../../src/cli/options/lean_command.ts";
-import type { ServeCommandOptions } from "../../src/cli/commands/serve.ts";
+import type { ServeCommandOptions, ServedCommandOptions } from "../../src/cli/commands/serve.ts";
 import { defineServe } from "../../src/cli/commands/serve_command.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
 import { FakeProcess } from "./fake_process.ts";
 
-type Made = Partial<CallCommandOptions & ServeCommandOptions> & { numbers?: readonly string[] };
+type Made = Partial<CallCommandOptions & ServeCommandOptions & ServedCommandOptions> & {
+  numbers?: readonly string[];
+};
 
 /** Runs one of the commands up to where it would begin; gives what it would begin with. */
 async function made(
-  [name, ...args]: readonly string[],
+  [name, ...args]: string[],
   env: Record<string, string> = {},
 ): Promise<Made> {
   const process = new FakeProcess();
@@ -33,7 +35,9 @@ async function made(
   let exitCode: number | undefined;
   const exit = (code: number) => exitCode = code;
   const command: Command = leanCommand(`fibrpc ${name}`).exitOverride();
-  if (name === "serve") defineServe(command, process, exit, run.serve);
+  const end = args.indexOf("--");
+  const words = end === -1 ? undefined : args.splice(end).slice(1);
+  if (name === "serve") defineServe(command, process, exit, words, run.serve);
   else defineCall(command, process, exit, run.call);
   await command.parseAsync(args, { from: "user" });
   assertEquals(exitCode, 7);
@@ -55,6 +59,18 @@ const CASES: [args: string[], effect: Made][] = [
   [["serve", "--max-attempts", "5"], { maxAttempts: 5 }],
   [["serve", "--drain-timeout", "5s"], { drainTimeoutMs: 5_000 }],
   [["serve", "--exit-on-disconnect"], { exitOnDisconnect: true }],
+  [["serve", "--queue", "q", "--", "/bin/cat", "a b", "--max-n"], {
+    queue: "q",
+    command: ["/bin/cat", "a b", "--max-n"],
+    env: {},
+  }],
+  [["serve", "--queue=q", "--concurrency=3", "--content-type=text/plain", "--", "/bin/cat"], {
+    queue: "q",
+    concurrency: 3,
+    contentType: "text/plain",
+    command: ["/bin/cat"],
+    env: {},
+  }],
   [["serve", "--queue-type", "quorum"], { queueType: "quorum" }],
   [["serve", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
   [["serve", "--max-message-bytes", "5"], { maxMessageBytes: 5 }],

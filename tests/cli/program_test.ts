@@ -39,6 +39,8 @@ const OPTIONS = {
     "--max-n <n>",
     "--max-time <time>",
     "--workers <count>",
+    "--concurrency <count>",
+    "--content-type <type>",
     "--prefetch <count>",
     "--max-attempts <count>",
     "--no-quarantine",

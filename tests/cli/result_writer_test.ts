@@ -26,6 +26,7 @@ function newWriter(format: OutputFormat, { quiet = false } = {}) {
   const environment: Environment = {
     args: [],
     env: {},
+    allVariables: () => ({}),
     identity: "host:1",
     stdin: new PassThrough(),
     writeStdout: (bytes) => stdout.write(bytes),

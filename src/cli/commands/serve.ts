@@ -5,18 +5,40 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../../errors.ts";
-import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
 import { DEFAULT_QUEUE } from "../../protocol/names.ts";
+import { bytes } from "../../rpc/codec.ts";
+import type { RpcServerOptions, ServeOptions } from "../../rpc/server/options.ts";
+import { RpcServer } from "../../rpc/server/server.ts";
+import { type CommandHandler, commandHandler } from "../../services/command/command.ts";
+import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
 import type { Environment } from "../environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exitCodeOf } from "../exit_codes.ts";
 import { onEndSignal } from "../signals.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 
-export interface ServeCommandOptions extends FibonacciServerOptions {
+/** After so many attempts in a row to start a command, each of which failed, the server ends. */
+const MAX_START_FAILURES = 5;
+
+/** How long a command may run by default, in milliseconds. */
+const DEFAULT_MAX_TIME_MS = 30_000;
+
+interface EndOptions {
   /** Whether to end when there is no connection, instead of trying again. */
   readonly exitOnDisconnect: boolean;
 }
+
+/** What `serve -- command` serves. */
+export interface ServedCommandOptions extends RpcServerOptions, ServeOptions, EndOptions {
+  readonly queue: string;
+  /** The file, and its arguments. */
+  readonly command: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string>>;
+  readonly contentType?: string;
+}
+
+/** What `serve` serves: Fibonacci, or a command. */
+export type ServeCommandOptions = FibonacciServerOptions & EndOptions | ServedCommandOptions;
 
 /**
  * Serves until a signal comes, then drains.
@@ -25,26 +47,33 @@ export interface ServeCommandOptions extends FibonacciServerOptions {
  */
 export async function serve(
   environment: Environment,
-  { exitOnDisconnect, ...options }: ServeCommandOptions,
+  options: ServeCommandOptions,
 ): Promise<number> {
-  const { queue = DEFAULT_QUEUE } = options;
+  const { queue = DEFAULT_QUEUE, exitOnDisconnect } = options;
   const ended = Promise.withResolvers<number>();
   let isEnding = false;
-  const server = new FibonacciServer({
-    ...options,
-    onStateChange({ state, broker, reason }) {
-      if (state === "connected") {
-        logger.info("Awaiting RPC requests on {queue} at {broker}", { queue, broker });
-      } else if (state === "connecting" && exitOnDisconnect && !isEnding) {
-        isEnding = true;
-        logger.error("no connection to {broker}, and not to try again: {reason}", {
-          broker,
-          reason,
-        });
-        server.close().then(() => ended.resolve(EXIT_UNAVAILABLE));
-      }
-    },
-  });
+  const end = (exitCode: number) => {
+    isEnding = true;
+    server.close().then(() => ended.resolve(exitCode));
+  };
+  const onStateChange: RpcServerOptions["onStateChange"] = ({ state, broker, reason }) => {
+    if (state === "connected") {
+      logger.info("Awaiting RPC requests on {queue} at {broker}", { queue, broker });
+    } else if (state === "connecting" && exitOnDisconnect && !isEnding) {
+      logger.error("no connection to {broker}, and not to try again: {reason}", { broker, reason });
+      end(EXIT_UNAVAILABLE);
+    }
+  };
+  const onStartFailure = (reason: string, inARow: number) => {
+    logger.error("{reason} ({inARow} times in a row)", { reason, inARow });
+    if (inARow === MAX_START_FAILURES && !isEnding) end(EXIT_FAILURE);
+  };
+  await using handler = "command" in options
+    ? commandHandler({ ...options, onStartFailure })
+    : undefined;
+  const server = handler === undefined
+    ? new FibonacciServer({ ...options, onStateChange })
+    : commandServer(handler, { ...options as ServedCommandOptions, onStateChange });
   onEndSignal(environment, (signal) => {
     isEnding = true;
     const { pending } = server;
@@ -52,7 +81,12 @@ export async function serve(
       signal,
       pending,
     });
-    server.close().then((unanswered) => ended.resolve(unanswered === 0 ? EXIT_OK : EXIT_FAILURE));
+    server.close().then((unanswered) => {
+      if (unanswered > 0) {
+        logger.error("not all requests were finished in time: the others go back to the queue");
+      }
+      ended.resolve(unanswered === 0 ? EXIT_OK : EXIT_FAILURE);
+    });
   });
   environment.onWarning((text) => logger.warn("{text}", { text }));
   try {
@@ -66,9 +100,16 @@ export async function serve(
     }
   }
   const exitCode = await ended.promise;
-  if (exitCode === EXIT_FAILURE) {
-    logger.error("not all requests were finished in time: the others go back to the queue");
-  }
   logger.info("served {responses} responses and {errors} errors", { ...server.stats });
   return exitCode;
+}
+
+function commandServer(handler: CommandHandler, options: ServedCommandOptions): RpcServer {
+  const { queue, contentType = bytes.contentType } = options;
+  const { concurrency = navigator.hardwareConcurrency, prefetch = concurrency } = options;
+  const { maxTimeMs = DEFAULT_MAX_TIME_MS } = options;
+  const server = new RpcServer(options);
+  const service = { queue, input: bytes, output: { ...bytes, contentType } };
+  server.serve(service, handler, { ...options, concurrency, prefetch, maxTimeMs });
+  return server;
 }

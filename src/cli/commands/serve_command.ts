@@ -4,6 +4,7 @@
  * @module
  */
 import type { Command } from "@commander-js/extra-typings";
+import { RpcError } from "../../errors.ts";
 import { QUEUE_TYPES } from "../../amqp/queue.ts";
 import { DEFAULT_MAX_N, MAX_MAX_N, MAX_WORKERS } from "../../services/fibonacci/limits.ts";
 import {
@@ -13,6 +14,7 @@ import {
   HEARTBEAT_OPTION,
 } from "../options/connect_options.ts";
 import type { Environment } from "../environment.ts";
+import { childVariables, findProgram } from "../options/child.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/logging.ts";
 import { serve } from "./serve.ts";
 import { duration, matcher, oneOf, wholeNumber } from "../options/values.ts";
@@ -21,12 +23,14 @@ import { duration, matcher, oneOf, wholeNumber } from "../options/values.ts";
  * Gives `command` its options, and what to do with them.
  *
  * @param exit Is called with the exit code.
+ * @param words What to run for each request, if it isn't Fibonacci.
  * @param run What they are made for.
  */
 export function defineServe(
   command: Command,
   environment: Environment,
   exit: (code: number) => void,
+  words?: readonly string[],
   run: typeof serve = serve,
 ): void {
   addConnectOptions(command)
@@ -35,15 +39,25 @@ export function defineServe(
       `largest n that is computed (default: ${DEFAULT_MAX_N})`,
       wholeNumber(0, MAX_MAX_N),
     )
-    .option("--max-time <time>", "longest computation (default: 30s)", duration)
+    .option(
+      "--max-time <time>",
+      "longest computation, or run of a command (default: 30s)",
+      duration,
+    )
     .option(
       "--workers <count>",
       "threads for big numbers (default: one per core)",
       wholeNumber(0, MAX_WORKERS),
     )
     .option(
+      "--concurrency <count>",
+      "commands that run at the same time (default: one per core)",
+      wholeNumber(1, 65_535),
+    )
+    .option("--content-type <type>", "of a command's responses (default: application/octet-stream)")
+    .option(
       "--prefetch <count>",
-      "requests taken before replies are sent (default: 64)",
+      "requests taken before replies are sent (default: 64; of a command: --concurrency)",
       wholeNumber(1, 65_535),
     )
     .option(
@@ -78,13 +92,43 @@ export function defineServe(
       const { maxN, workers, prefetch, maxAttempts, quarantine, queueType } = options;
       const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
       const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
+      const connect = await connectOptions(environment, options, "serve");
+      const common = {
+        ...connect,
+        ...given({ maxTimeMs, prefetch, maxAttempts, quarantine, queueType }),
+        ...given({ allowReplyTo, drainTimeoutMs }),
+        exitOnDisconnect: options.exitOnDisconnect ?? false,
+      };
+      const { concurrency, contentType } = options;
+      if (words === undefined) {
+        refuseOptions(given({ concurrency, contentType }), "needs a command: -- command args...");
+        exit(await run(environment, { ...common, ...given({ maxN, workers }) }));
+        return;
+      }
+      refuseOptions(given({ maxN, workers }), "is about Fibonacci, not a command");
+      if (connect.queue === undefined) {
+        throw new RpcError("invalid_argument", "a command needs --queue: rpc_queue is Fibonacci's");
+      }
+      const [program, ...args] = words;
+      if (program === undefined) {
+        throw new RpcError("invalid_argument", "there is no command after --");
+      }
+      const env = await childVariables(environment, connect);
       exit(
         await run(environment, {
-          ...await connectOptions(environment, options, "serve"),
-          ...given({ maxN, maxTimeMs, workers, prefetch, maxAttempts, quarantine, queueType }),
-          ...given({ allowReplyTo, drainTimeoutMs }),
-          exitOnDisconnect: options.exitOnDisconnect ?? false,
+          ...common,
+          ...given({ concurrency, contentType }),
+          queue: connect.queue,
+          command: [findProgram(program, env.PATH), ...args],
+          env,
         }),
       );
     });
+}
+
+function refuseOptions(options: Record<string, unknown>, why: string): void {
+  const [name] = Object.keys(options);
+  if (name === undefined) return;
+  const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new RpcError("invalid_argument", `${option} ${why}`);
 }

@@ -13,8 +13,11 @@ const BROKER_URL = /amqps?:|:\/\//i;
 /** Variables that hold something else. */
 const VARIABLES = ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"];
 
-/** @throws {RpcError} `invalid_argument` if there is one. */
-export function refuseMisplacedUrls({ args, env }: Environment): void {
+/**
+ * @param args What is read as options and arguments.
+ * @throws {RpcError} `invalid_argument` if there is one.
+ */
+export function refuseMisplacedUrls(args: readonly string[], { env }: Environment): void {
   const isMisplaced = args.some((arg, index) =>
     BROKER_URL.test(arg) && !arg.startsWith("--url=") && args[index - 1] !== "--url"
   );

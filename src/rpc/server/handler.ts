@@ -21,6 +21,7 @@ export type RpcHandler<Input, Output> = (
  * get it again at once, so a handler waits before it throws.
  */
 export class RequeueError extends Error {
+  /** @ignore */
   override readonly name = "RequeueError";
 }
 

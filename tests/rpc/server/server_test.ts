@@ -475,7 +475,7 @@ Deno.test("HandlerContext: can be copied and taken apart", async () => {
   });
   await peer.send(running.queue, "1", { expiration: "60000" });
   await peer.waitForReplies(1);
-  const keys = ["correlationId", "headers", "isCallerGone", "redelivered", "signal"];
+  const keys = ["contentType", "correlationId", "headers", "isCallerGone", "redelivered", "signal"];
   assertEquals(seen, [false, true, false, [...keys, "timeLeftMs", "user"]]);
 });
 

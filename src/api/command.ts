@@ -1,0 +1,10 @@
+/**
+ * A service that runs a program for each request.
+ *
+ * @module
+ */
+export {
+  type CommandHandler,
+  commandHandler,
+  type CommandOptions,
+} from "../services/command/command.ts";
