@@ -135,10 +135,13 @@ Deno.test("layers: only the command line touches the process", async () => {
   const users = edges(await modules())
     .filter(([from, to]) => /^node:(os|process|fs|child_process)/.test(to) && place(from) !== "cli")
     .map(([from, to]) => `${from.slice(root.length)} imports ${to}`);
-  // Builtins that aren't always needed, and the process id in a connection's name.
+  // Builtins that aren't always needed, the process id in a connection's name, and commands.
   assertEquals([...new Set(users)].sort(), [
     "src/amqp/socket/tls.ts imports node:process",
     "src/rpc/connect_options.ts imports node:process",
+    "src/services/command/group_keeper.ts imports node:child_process",
+    "src/services/command/process_group.ts imports node:child_process",
+    "src/services/command/process_group.ts imports node:process",
     "src/services/fibonacci/pool/compute_thread.ts imports node:process",
   ]);
 });
@@ -159,7 +162,7 @@ async function loadedBy(file: string): Promise<string[]> {
 }
 
 const LOADS_NONE_OF: Record<string, RegExp> = {
-  "cli/commands/call.ts": /^rpc\/server|\/(pool|math)\/|\/serve/,
+  "cli/commands/call.ts": /^rpc\/server|\/(pool|math|command)\/|\/serve/,
   "api/client.ts": /^rpc\/server|^services/,
   "api/server.ts": /^rpc\/client|^services/,
   "api/service.ts": /^rpc\/(client|server)|^services|^amqp/,
