@@ -162,7 +162,8 @@ async function loadedBy(file: string): Promise<string[]> {
 }
 
 const LOADS_NONE_OF: Record<string, RegExp> = {
-  "cli/commands/call.ts": /^rpc\/server|\/(pool|math|command)\/|\/serve/,
+  "cli/commands/call_bodies.ts": /^rpc\/server|^services|\/serve/,
+  "cli/commands/call_numbers.ts": /^rpc\/server|\/(pool|math|command)\/|\/serve/,
   "api/client.ts": /^rpc\/server|^services/,
   "api/server.ts": /^rpc\/client|^services/,
   "api/service.ts": /^rpc\/(client|server)|^services|^amqp/,

@@ -19,6 +19,8 @@ export interface Environment {
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Writes results, and nothing else: whole lines, one write after the other. */
   writeStdout(bytes: Uint8Array): Promise<void>;
+  /** Whether a terminal shows the results. */
+  readonly isStdoutTerminal: boolean;
   readonly stderr: {
     /** Writes whole lines, or drops them where nobody reads; it neither waits nor throws. */
     write(lines: string): void;

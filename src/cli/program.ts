@@ -44,8 +44,8 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     define: defineServe,
   },
   call: {
-    usage: "[options] <n...>",
-    description: "Call for each n, in parallel over one connection; print the results in order.",
+    usage: "[options] <n...> | --body <body>... | --lines <lines>",
+    description: "Call for each n, or with each body, at once; print the results in order.",
     define: (command, environment, exit) => defineCall(command, environment, exit),
   },
 };

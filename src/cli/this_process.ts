@@ -39,6 +39,9 @@ export const thisProcess: Environment = {
     return readStdin();
   },
   writeStdout: (bytes) => writeTo("stdout", bytes),
+  get isStdoutTerminal() {
+    return Deno ? Deno.stdout.isTerminal() : process.stdout.isTTY === true;
+  },
   stderr: Object.defineProperty(stderr, "isTTY", {
     get: () => Deno ? Deno.stderr.isTerminal() : process.stderr.isTTY,
   }),

@@ -34,8 +34,8 @@ Deno.test("call --output json: an object for each, values with all their digits"
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const results = parseResults(stdout);
   assertEquals(results.map(({ ms: _, ...rest }) => rest), [
-    { n: 30, value: "832040" },
-    { n: 100, value: "354224848179261915075" },
+    { v: 1, n: 30, value: "832040" },
+    { v: 1, n: 100, value: "354224848179261915075" },
   ]);
   for (const { ms } of results) assert(ms > 0 && ms < 60_000, `${ms}`);
 });

@@ -57,6 +57,8 @@ export function parseResults(stdout: string): CallResult[] {
 
 /** One line of `--output json`. */
 export interface CallResult {
+  /** The version of the format. */
+  v: 1;
   /** The number as asked, or the text that is none. */
   n: number | string;
   /** The result. */

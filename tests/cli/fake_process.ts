@@ -13,6 +13,7 @@ export class FakeProcess implements Environment {
   readonly identity = "host:1";
   readonly stdin = new PassThrough();
   readonly stderr: PassThrough & Environment["stderr"] = new PassThrough({ encoding: "utf8" });
+  isStdoutTerminal = false;
   readonly exits: number[] = [];
   /** Is called with what the runtime prints about itself. */
   warn: (text: string) => void = () => {};

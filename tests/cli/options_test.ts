@@ -1,18 +1,28 @@
 /** What the options and variables of both commands make: each has an effect. */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Command } from "@commander-js/extra-typings";
-import type { CallCommandOptions } from "../../src/cli/commands/call.ts";
+import type { BodyInputs, CallBodiesOptions } from "../../src/cli/commands/call_bodies.ts";
+import type { CallNumbersOptions } from "../../src/cli/commands/call_numbers.ts";
 import { defineCall } from "../../src/cli/commands/call_command.ts";
 import type { Environment } from "../../src/cli/environment.ts";
 import { leanCommand } from "../../src/cli/options/lean_command.ts";
 import type { ServeCommandOptions, ServedCommandOptions } from "../../src/cli/commands/serve.ts";
 import { defineServe } from "../../src/cli/commands/serve_command.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
+import type { FibonacciServerOptions } from "../../src/services/fibonacci/server.ts";
 import { FakeProcess } from "./fake_process.ts";
 
-type Made = Partial<CallCommandOptions & ServeCommandOptions & ServedCommandOptions> & {
-  numbers?: readonly string[];
-};
+type Made =
+  & Partial<Omit<CallNumbersOptions, "output">>
+  & Partial<Omit<CallBodiesOptions, "output">>
+  & Partial<ServedCommandOptions>
+  & Pick<FibonacciServerOptions, "maxN" | "workers">
+  & {
+    readonly output?: string;
+    readonly numbers?: readonly string[];
+    /** The bodies, as text. */
+    readonly bodies?: readonly string[];
+  };
 
 /** Runs one of the commands up to where it would begin; gives what it would begin with. */
 async function made(
@@ -20,12 +30,21 @@ async function made(
   env: Record<string, string> = {},
 ): Promise<Made> {
   const process = new FakeProcess();
+  process.stdin.end("one\n\ntwo");
   Object.assign(process.env, env);
   let made: Made | undefined;
   const run = {
-    call: (_: Environment, numbers: readonly string[], options: CallCommandOptions) => {
+    numbers: (_: Environment, numbers: readonly string[], options: CallNumbersOptions) => {
       made = { ...options, numbers };
       return Promise.resolve(7);
+    },
+    async bodies(_: Environment, inputs: BodyInputs, options: CallBodiesOptions) {
+      const bodies: string[] = [];
+      for await (const batch of inputs.batches()) {
+        bodies.push(...batch.map(({ body }) => new TextDecoder().decode(body)));
+      }
+      made = { ...options, bodies };
+      return 7;
     },
     serve: (_: Environment, options: ServeCommandOptions) => {
       made = { ...options };
@@ -38,7 +57,7 @@ async function made(
   const end = args.indexOf("--");
   const words = end === -1 ? undefined : args.splice(end).slice(1);
   if (name === "serve") defineServe(command, process, exit, words, run.serve);
-  else defineCall(command, process, exit, run.call);
+  else defineCall(command, process, exit, run);
   await command.parseAsync(args, { from: "user" });
   assertEquals(exitCode, 7);
   return made!;
@@ -87,12 +106,52 @@ const CASES: [args: string[], effect: Made][] = [
   [["call", "30", "--heartbeat", "5"], { heartbeatSeconds: 5 }],
   [["call", "30", "--max-message-bytes", "5"], { maxMessageBytes: 5 }],
   [["call", "30", "--quiet"], { quiet: true }],
+  [["call", "30", "--in-flight", "5"], { inFlight: 5 }],
+];
+
+const BODIES = {
+  name: CALL.name,
+  quiet: false,
+  queue: "q",
+  contentType: "application/octet-stream",
+  headers: {},
+  idempotent: false,
+};
+
+/** The same of calls with bodies. */
+const BODY_CASES: [args: string[], effect: Made][] = [
+  [["--body", "a"], { bodies: ["a"], output: "raw" }],
+  [["--body", "@@a", "--body="], { bodies: ["@a", ""], output: "text" }],
+  [["--body", "a", "--output", "text"], { bodies: ["a"], output: "text" }],
+  [["--body", "a", "--content-type", "text/x"], {
+    bodies: ["a"],
+    output: "raw",
+    contentType: "text/x",
+  }],
+  [["--body", "a", "--idempotent"], { bodies: ["a"], output: "raw", idempotent: true }],
+  [["--body", "a", "--header", "x: y: z", "--header=e:"], {
+    bodies: ["a"],
+    output: "raw",
+    headers: { x: "y: z", e: "" },
+  }],
+  [["--lines", "-"], { bodies: ["one", "two"], output: "text" }],
+  [["--lines", "-", "--output", "json", "--in-flight", "2"], {
+    bodies: ["one", "two"],
+    output: "json",
+    inFlight: 2,
+  }],
 ];
 
 for (const [args, effect] of CASES) {
   Deno.test(`options: ${args.join(" ")}`, async () => {
     const unchanged = args[0] === "serve" ? SERVE : CALL;
     assertEquals(await made(args), { ...unchanged, ...effect } as Made);
+  });
+}
+
+for (const [args, effect] of BODY_CASES) {
+  Deno.test(`options: call ${args.join(" ")}`, async () => {
+    assertEquals(await made(["call", "--queue", "q", ...args]), { ...BODIES, ...effect } as Made);
   });
 }
 

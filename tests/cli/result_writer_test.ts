@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { PassThrough } from "node:stream";
 import type { Environment } from "../../src/cli/environment.ts";
-import { type OutputFormat, ResultWriter } from "../../src/cli/io/result_writer.ts";
+import { type NumberFormat, numberFormat } from "../../src/cli/io/number_format.ts";
+import { ResultWriter } from "../../src/cli/io/result_writer.ts";
 import { RpcError } from "../../src/errors.ts";
 
 /** Takes what is written, at once unless it is told to hold. */
@@ -20,13 +21,14 @@ class Stdout {
   }
 }
 
-function newWriter(format: OutputFormat, { quiet = false } = {}) {
+function newWriter(format: NumberFormat, { quiet = false } = {}) {
   const stdout = new Stdout();
   const stderr = new PassThrough({ encoding: "utf8" });
   const environment: Environment = {
     args: [],
     env: {},
     allVariables: () => ({}),
+    isStdoutTerminal: false,
     identity: "host:1",
     stdin: new PassThrough(),
     writeStdout: (bytes) => stdout.write(bytes),
@@ -35,7 +37,7 @@ function newWriter(format: OutputFormat, { quiet = false } = {}) {
     onWarning() {},
     exit() {},
   };
-  return { writer: new ResultWriter(environment, format, quiet), stdout, stderr };
+  return { writer: new ResultWriter(environment, numberFormat(format), quiet), stdout, stderr };
 }
 
 const error = new RpcError("out_of_range", 'n = "31" is over 30');
@@ -72,10 +74,10 @@ Deno.test("ResultWriter: JSON: an object per line, failures too, n with all its 
   assertEquals(
     stdout.text,
     [
-      `{"n":7,"value":"${large}","ms":1.235}`,
-      `{"n":0,"value":"0","ms":2}`,
-      `{"n":${large},${failure},"ms":0}`,
-      `{"n":"x\\"\\n",${failure},"ms":0}`,
+      `{"v":1,"n":7,"value":"${large}","ms":1.235}`,
+      `{"v":1,"n":0,"value":"0","ms":2}`,
+      `{"v":1,"n":${large},${failure},"ms":0}`,
+      `{"v":1,"n":"x\\"\\n",${failure},"ms":0}`,
       "",
     ].join("\n"),
   );
@@ -169,7 +171,7 @@ Deno.test("ResultWriter: JSON: a failure has the line that its number comes from
   writer.write({ text: "31", line: 7, error, ms: 1 });
   await writer.end();
   const [success, failure] = stdout.text.trim().split("\n").map((line) => JSON.parse(line));
-  assertEquals(success, { n: 7, value: "13", ms: 1 });
+  assertEquals(success, { v: 1, n: 7, value: "13", ms: 1 });
   assertEquals(failure.line, 7);
 });
 

@@ -1,49 +1,60 @@
 /**
- * `fibrpc call`.
+ * `fibrpc call`: what calls for numbers and calls with bodies have in common.
  *
  * @module
  */
 import { RpcError } from "../../errors.ts";
-import { checkArgument } from "../../services/fibonacci/argument.ts";
-import { FibonacciClient, type FibonacciClientOptions } from "../../services/fibonacci/client.ts";
+import type { RpcClient } from "../../rpc/client/client.ts";
 import type { EndSignal, Environment } from "../environment.ts";
 import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, exitCodeOf } from "../exit_codes.ts";
 import { inOrder } from "../io/in_order.ts";
-import { readLines } from "../io/lines.ts";
+import { type CallOutcome, type ResultFormat, ResultWriter } from "../io/result_writer.ts";
 import { report } from "../report.ts";
-import { type CallOutcome, type OutputFormat, ResultWriter } from "../io/result_writer.ts";
 import { onEndSignal } from "../signals.ts";
-import { messageOf } from "../../text.ts";
 
-/** The argument that stands for the lines of standard input. */
-const STDIN = "-";
+/** How many calls are in flight at once by default. */
+const DEFAULT_IN_FLIGHT = 256;
 
-/** How many calls are under way at once. */
-const MAX_IN_FLIGHT = 256;
-
-export interface CallCommandOptions extends FibonacciClientOptions {
-  readonly output: OutputFormat;
+/** What the command line says about any calls. */
+export interface CallSettings {
+  /** How many calls are in flight at once. */
+  readonly inFlight?: number;
+  /** Whether failures are told by the exit code only. */
   readonly quiet: boolean;
 }
 
+/** What is called, and how. */
+export interface Calls<Input, Outcome extends CallOutcome> {
+  readonly client: Pick<RpcClient, "close" | "state">;
+  readonly inputs: CallInputs<Input>;
+  readonly format: ResultFormat<Outcome>;
+  /**
+   * Makes a call; it must not reject.
+   *
+   * @param refusal Why no call can succeed, if that is known: then none is made.
+   */
+  readonly call: (input: Input, refusal: RpcError | undefined) => Promise<Outcome>;
+}
+
+/** What is to be called with. */
+export interface CallInputs<Input> {
+  /** Yields inputs as they are read. */
+  batches(): AsyncIterable<readonly Input[]>;
+  /** Why the rest of them couldn't be read, if so. */
+  readonly failure: string | undefined;
+}
+
 /**
- * Calls for each number and prints the results in the order asked.
+ * Makes all calls and prints the results in the order of their inputs.
  *
- * @param numbers Decimal numbers, and at most one `-`.
  * @returns The exit code.
- * @throws {RpcError} `invalid_argument`, before anything is sent, if one of `numbers` is none.
  */
-export async function call(
+export async function callAll<Input, Outcome extends CallOutcome>(
   environment: Environment,
-  numbers: readonly string[],
-  { output, quiet, ...options }: CallCommandOptions,
+  { client, inputs, format, call }: Calls<Input, Outcome>,
+  { inFlight = DEFAULT_IN_FLIGHT, quiet }: CallSettings,
 ): Promise<number> {
-  for (const text of numbers) if (text !== STDIN) checkArgument(text);
-  if (numbers.filter((text) => text === STDIN).length > 1) {
-    throw new RpcError("invalid_argument", `"${STDIN}" can be given only once`);
-  }
-  const writer = new ResultWriter(environment, output, quiet);
-  const client = new FibonacciClient(options);
+  const writer = new ResultWriter(environment, format, quiet);
   const giveUp = new AbortController();
   let signalled: EndSignal | undefined;
   onEndSignal(environment, (signal) => {
@@ -55,8 +66,8 @@ export async function call(
   const enough = new AbortController();
   let refusal: RpcError | undefined;
   let isAnswered = false;
-  const run = async (number: Numeral): Promise<CallOutcome> => {
-    const outcome = await callOne(client, number, refusal);
+  const run = async (input: Input): Promise<Outcome> => {
+    const outcome = await call(input, refusal);
     const { error, refusedHere } = outcome;
     if (refusedHere) return outcome;
     if (error === undefined || !isFinal(error, client.state, isAnswered)) {
@@ -68,10 +79,9 @@ export async function call(
     return outcome;
   };
   let exitCode = EXIT_OK;
-  const input = new Input(environment, numbers);
-  await inOrder<Numeral, CallOutcome>({
-    inputs: input.batches(),
-    maxInFlight: MAX_IN_FLIGHT,
+  await inOrder<Input, Outcome>({
+    inputs: inputs.batches(),
+    maxInFlight: inFlight,
     signal: giveUp.signal,
     enough: enough.signal,
     ready: () => writer.ready(),
@@ -88,71 +98,29 @@ export async function call(
     if (!quiet) report(environment, `can't write the results: ${writer.failure}`);
     return EXIT_FAILURE;
   }
-  if (input.failure !== undefined) {
-    if (!quiet) report(environment, `can't read standard input: ${input.failure}`);
+  if (inputs.failure !== undefined) {
+    if (!quiet) report(environment, inputs.failure);
     if (exitCode === EXIT_OK) return EXIT_USAGE;
   }
   return exitCode;
 }
 
-interface Numeral {
-  readonly text: string;
-  /** The line of standard input that holds it. */
-  readonly line?: number;
-}
-
-/** The numbers that are asked for. */
-class Input {
-  /** Why the rest of standard input couldn't be read, if so. */
-  failure: string | undefined;
-  readonly #environment: Environment;
-  readonly #numbers: readonly string[];
-
-  constructor(environment: Environment, numbers: readonly string[]) {
-    this.#environment = environment;
-    this.#numbers = numbers;
-  }
-
-  /** They come as they are read. */
-  async *batches(): AsyncGenerator<readonly Numeral[]> {
-    const numerals = this.#numbers.map((text) => ({ text }));
-    const split = this.#numbers.indexOf(STDIN);
-    if (split === -1) {
-      yield numerals;
-      return;
-    }
-    yield numerals.slice(0, split);
-    try {
-      for await (const lines of readLines(this.#environment.stdin)) {
-        yield lines.map(({ number, text }) => ({ text, line: number }));
-      }
-    } catch (error) {
-      this.failure = messageOf(error);
-    }
-    yield numerals.slice(split + 1);
-  }
-}
-
-/** @param refusal Why no call can succeed, if that is known: then none is made. */
-async function callOne(
-  client: FibonacciClient,
-  { text, line }: Numeral,
-  refusal: RpcError | undefined,
-): Promise<CallOutcome> {
+/**
+ * Makes one call, and takes its time.
+ *
+ * @param serverHint How a server is started that would answer it.
+ */
+export async function timed<Result>(
+  call: () => Promise<Result>,
+  serverHint: string,
+): Promise<{ ms: number; result?: Result; error?: RpcError }> {
   const start = performance.now();
-  const ended = () => ({ text, line, ms: performance.now() - start });
-  let digits: string;
   try {
-    digits = checkArgument(text);
-  } catch (error) {
-    return { ...ended(), error: RpcError.from(error), refusedHere: true };
-  }
-  try {
-    if (refusal !== undefined) throw refusal;
-    const value = await client.call(digits);
-    return { ...ended(), value };
-  } catch (error) {
-    return { ...ended(), error: withHint(RpcError.from(error)) };
+    const result = await call();
+    return { ms: performance.now() - start, result };
+  } catch (thrown) {
+    const error = withHint(RpcError.from(thrown), serverHint);
+    return { ms: performance.now() - start, error };
   }
 }
 
@@ -163,7 +131,7 @@ async function callOne(
  */
 function isFinal(
   { code, remote }: RpcError,
-  state: FibonacciClient["state"],
+  state: RpcClient["state"],
   isAnswered: boolean,
 ): boolean {
   if (remote) return false;
@@ -174,9 +142,9 @@ function isFinal(
 }
 
 /** Says what to do where that is something about this program. */
-function withHint(error: RpcError): RpcError {
+function withHint(error: RpcError, serverHint: string): RpcError {
   if (error.code !== "no_server" || error.remote) return error;
-  return new RpcError(error.code, `${error.message} (start a server with "fibrpc serve")`);
+  return new RpcError(error.code, `${error.message} (start a server with "${serverHint}")`);
 }
 
 function exitCodeAfter({ error, refusedHere }: CallOutcome): number {

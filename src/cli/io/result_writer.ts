@@ -1,66 +1,67 @@
 /**
  * How `fibrpc call` prints: results to stdout, failures to stderr or, as
- * JSON, to stdout too.
+ * JSON, to stdout too; each as fast as it is read.
  *
  * @module
  */
 import type { RpcError, RpcErrorCode } from "../../errors.ts";
-import { printable } from "../../text.ts";
 import type { Environment } from "../environment.ts";
-import { withOptionNames } from "../options/option_names.ts";
 import { report } from "../report.ts";
 
-/** `text`: a value per line. `json`: an object per line, also for a failure. */
-export type OutputFormat = "text" | "json";
-
-/** Every {@linkcode OutputFormat}. */
-export const OUTPUT_FORMATS: readonly OutputFormat[] = ["text", "json"];
-
+/** How a call ended, as far as it matters to all kinds of calls. */
 export interface CallOutcome {
-  readonly text: string;
-  /** The line of standard input that it is from. */
+  /** The line that it is from. */
   readonly line?: number | undefined;
   /** From submission to result, in milliseconds. */
   readonly ms: number;
-  readonly value?: string;
   readonly error?: RpcError;
-  /** Whether the number was refused before it was sent. */
+  /** Whether the input was refused before it was sent. */
   readonly refusedHere?: boolean;
 }
 
-/** Codes of failures that have nothing to do with the number. */
-const OF_EVERY_NUMBER: ReadonlySet<RpcErrorCode> = new Set([
+/** How outcomes are printed. */
+export interface ResultFormat<Outcome> {
+  /** What goes to standard output; `undefined` for nothing. */
+  readonly print: (outcome: Outcome) => string | Uint8Array | undefined;
+  /** Whether failures go there too, and not to standard error. */
+  readonly printsFailures: boolean;
+  /** What the lines are of. */
+  readonly linesOf: string;
+}
+
+/** Codes of failures that have nothing to do with the input. */
+const OF_EVERY_INPUT: ReadonlySet<RpcErrorCode> = new Set([
   "no_server",
   "permission_denied",
   "unauthenticated",
   "unavailable",
 ]);
 
-/** How many characters wait to be written before no more are taken: a pipe holds as many bytes. */
+/** How many characters or bytes wait to be written before no more are taken: a pipe holds as much. */
 const MAX_WAITING = 65_536;
 
 const utf8 = new TextEncoder();
 
 /** Prints outcomes; those that come while others are written are written as one. */
-export class ResultWriter {
+export class ResultWriter<Outcome extends CallOutcome> {
   /** Resolves when nothing more can be printed. */
   readonly closed: Promise<void>;
   readonly #close: () => void;
   #error: { readonly code?: string; readonly message: string } | undefined;
   readonly #environment: Environment;
-  readonly #format: OutputFormat;
+  readonly #format: ResultFormat<Outcome>;
   readonly #quiet: boolean;
   /** The latest failure that was reported of all numbers: one refusal fails many calls. */
   #reported: string | undefined;
   /** How many calls found no server: the first one is reported, the others are counted. */
   #noServer = 0;
-  readonly #lines: string[] = [];
-  /** How many characters are in `#lines` and on their way. */
+  readonly #results: (string | Uint8Array)[] = [];
+  /** How many characters or bytes are in `#results` and on their way. */
   #waiting = 0;
   #writing: Promise<void> | undefined;
 
   /** Prints to the environment's streams. */
-  constructor(environment: Environment, format: OutputFormat, quiet: boolean) {
+  constructor(environment: Environment, format: ResultFormat<Outcome>, quiet: boolean) {
     this.#environment = environment;
     this.#format = format;
     this.#quiet = quiet;
@@ -75,11 +76,11 @@ export class ResultWriter {
     return this.#error?.code === "EPIPE" ? undefined : this.#error?.message;
   }
 
-  write(outcome: CallOutcome): void {
-    const { value, error } = outcome;
-    if (this.#format === "json") this.#print(toJson(outcome));
-    else if (value !== undefined) this.#print(value);
-    if (error !== undefined && this.#format === "text") this.#report(outcome, error);
+  write(outcome: Outcome): void {
+    const { print, printsFailures } = this.#format;
+    const result = print(outcome);
+    if (result !== undefined) this.#print(result);
+    if (outcome.error !== undefined && !printsFailures) this.#report(outcome, outcome.error);
   }
 
   /** Resolves when more can be printed; `undefined` if it can now. */
@@ -99,20 +100,20 @@ export class ResultWriter {
     await this.#writing;
   }
 
-  #print(line: string): void {
+  #print(result: string | Uint8Array): void {
     if (this.#error !== undefined) return;
-    this.#lines.push(line);
-    this.#waiting += line.length + 1;
+    this.#results.push(result);
+    this.#waiting += result.length;
     this.#writing ??= this.#writeOut();
   }
 
   async #writeOut(): Promise<void> {
     try {
       await undefined; // What is printed at once is written at once.
-      while (this.#lines.length > 0) {
-        const text = `${this.#lines.splice(0).join("\n")}\n`;
-        await this.#environment.writeStdout(utf8.encode(text));
-        this.#waiting -= text.length;
+      while (this.#results.length > 0) {
+        const results = this.#results.splice(0);
+        await this.#environment.writeStdout(bytesOf(results));
+        for (const { length } of results) this.#waiting -= length;
       }
     } catch (error) {
       this.#waiting = 0;
@@ -127,28 +128,29 @@ export class ResultWriter {
     this.#close();
   }
 
-  #report({ line }: CallOutcome, error: RpcError): void {
+  #report({ line }: Outcome, error: RpcError): void {
     if (this.#quiet) return;
     const { code, message, remote } = error;
-    const isOfAll = !remote && OF_EVERY_NUMBER.has(code);
+    const isOfAll = !remote && OF_EVERY_INPUT.has(code);
     if (isOfAll) {
       if (code === "no_server" && ++this.#noServer > 1) return;
       if (message === this.#reported) return;
       this.#reported = message;
     }
-    const where = line === undefined || isOfAll ? "" : `line ${line} of standard input: `;
+    const where = line === undefined || isOfAll ? "" : `line ${line} of ${this.#format.linesOf}: `;
     report(this.#environment, `${code}: ${where}${message}`);
   }
 }
 
-function toJson({ text, line, value, error, ms }: CallOutcome): string {
-  const trimmed = text.trim();
-  // A number literal with all its digits, where it is one: JSON sets no limit.
-  const digits = /^\d+$/.test(trimmed) ? trimmed.replace(/^0+(?=\d)/, "") : JSON.stringify(text);
-  const result = error === undefined
-    ? `"value":"${value}"`
-    : `${line === undefined ? "" : `"line":${line},`}"error":${
-      JSON.stringify({ code: error.code, message: withOptionNames(error.message) })
-    }`;
-  return printable(`{"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`);
+function bytesOf(results: readonly (string | Uint8Array)[]): Uint8Array {
+  if (results.every((result) => typeof result === "string")) return utf8.encode(results.join(""));
+  const parts = results.map((result) => typeof result === "string" ? utf8.encode(result) : result);
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
