@@ -11,7 +11,6 @@ import { memoryOf } from "../support/memory.ts";
 import { run, spawn } from "../support/process.ts";
 import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
-import { waitFor } from "../support/wait.ts";
 import { FakeProcess } from "./fake_process.ts";
 
 const broker = await sharedBroker();

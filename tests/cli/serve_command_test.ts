@@ -46,11 +46,11 @@ for (const [base, { command, args: first }] of BASES) {
     });
 
   /** Runs `test` beside a server whose commands are `words`. */
-  async function serving(
+  const serving = async (
     words: readonly string[],
     test: (serving: Serving) => Promise<void>,
     { options = [], env = {} }: { options?: string[]; env?: Record<string, string> } = {},
-  ): Promise<void> {
+  ): Promise<void> => {
     const queue = uniqueQueue("command");
     await using server = start(["--queue", queue, ...options, "--", ...words], env);
     await server.waitForStderr(READY);
@@ -58,7 +58,7 @@ for (const [base, { command, args: first }] of BASES) {
     const service = textService(queue);
     const call = (input = "") => client.call(service, input);
     await test({ queue, server, client, service, call });
-  }
+  };
 
   const shell = (script: string) => ["sh", "-c", script];
 
