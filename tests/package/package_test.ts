@@ -36,6 +36,11 @@ unknown authority: ["unavailable",false,null]
 fib(30): "832040"
 fib(1000000): 208988
 fib(100000000): ["resource_exhausted",true,null]
+a command: "a b\\n"
+exit 65: ["invalid_argument",true,null]
+exit 3: ["internal",true,null]
+2 MB: 2000000
+too long: ["resource_exhausted",true,null]
 `;
 
 /** Runs a command that has to succeed. */

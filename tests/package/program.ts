@@ -9,6 +9,7 @@
  * @module
  */
 import { FibonacciClient, FibonacciServer, RpcError } from "@fibrpc/fibrpc";
+import { commandHandler } from "@fibrpc/fibrpc/command";
 import { RpcClient } from "@fibrpc/fibrpc/client";
 import { RpcServer } from "@fibrpc/fibrpc/server";
 import { bytes, json, type Service, text } from "@fibrpc/fibrpc/service";
@@ -140,7 +141,24 @@ async function threads(): Promise<void> {
   await Promise.all([client.close(), server.close()]);
 }
 
+async function commands(): Promise<void> {
+  const shell = commandHandler({ command: ["/bin/sh", "-c", 'eval "$(cat)"'], env: { A: "a" } });
+  const server = new RpcServer({ url: BROKER! });
+  const script: Service<string, string> = { queue: `${QUEUE}-script`, input: text, output: text };
+  server.serve({ ...script, input: bytes, output: bytes }, shell, { maxTimeMs: 1_000 });
+  await server.start();
+  const client = new RpcClient({ url: BROKER! });
+  say("a command", await client.call(script, "echo $A $FIBRPC_HEADER_X", { headers: { x: "b" } }));
+  say("exit 65", await failure(client.call(script, "echo wrong >&2; exit 65")));
+  say("exit 3", await failure(client.call(script, "exit 3")));
+  say("2 MB", (await client.call(script, "head -c 2000000 /dev/zero")).length);
+  say("too long", await failure(client.call(script, "/bin/sleep 60 & /bin/sleep 60")));
+  await Promise.all([client.close(), server.close()]);
+  await shell.close();
+}
+
 await ends();
 await cut();
 await secure();
 await threads();
+await commands();
