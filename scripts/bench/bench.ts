@@ -101,10 +101,10 @@ export class Bench implements AsyncDisposable {
 
   /** Starts a program and waits until it is ready. Dispose of the result. */
   async spawn(launch: Launch, ...more: string[]): Promise<Program> {
-    const { command, args, env = {}, cwd, ready } = launch;
+    const { command, args, lastArgs = [], env = {}, cwd, ready } = launch;
     if (this.#ending) throw new Error("the end has come");
     // With a group of its own, it can be ended with whatever it has started.
-    const program = spawn(command, [...args, ...more], {
+    const program = spawn(command, [...args, ...more, ...lastArgs], {
       env,
       ...(cwd !== undefined && { cwd }),
       stdin: "piped",

@@ -12,6 +12,8 @@ export interface Launch {
   readonly command: string;
   /** Its first arguments. */
   readonly args: readonly string[];
+  /** What comes after all other arguments. */
+  readonly lastArgs?: readonly string[] | undefined;
   /** What its environment has besides. */
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Its working directory. */

@@ -26,6 +26,8 @@ export interface Environment {
     write(lines: string): void;
     /** Makes the line that takes the place of dropped ones. */
     describeLost?: (count: number) => string;
+    /** A line that stays below all others on a terminal; empty takes it away. */
+    status?: string;
     readonly isTTY?: boolean;
   };
   /**

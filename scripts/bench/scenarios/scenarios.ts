@@ -8,6 +8,7 @@ import type { Peers } from "../peers.ts";
 import type { Table } from "../table.ts";
 import { bign } from "./bign.ts";
 import { blocking } from "./blocking.ts";
+import { command } from "./command.ts";
 import { cores } from "./cores.ts";
 import { lone } from "./lone.ts";
 import { memory } from "./memory.ts";
@@ -24,6 +25,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   process,
   lone,
   oneshot,
+  command,
   bign,
   blocking,
   cores,

@@ -8,6 +8,7 @@ import type { RpcClient } from "../../rpc/client/client.ts";
 import type { EndSignal, Environment } from "../environment.ts";
 import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, EXIT_USAGE, exitCodeOf } from "../exit_codes.ts";
 import { inOrder } from "../io/in_order.ts";
+import { Progress } from "../io/progress.ts";
 import { type CallOutcome, type ResultFormat, ResultWriter } from "../io/result_writer.ts";
 import { report } from "../report.ts";
 import { onEndSignal } from "../signals.ts";
@@ -40,6 +41,8 @@ export interface Calls<Input, Outcome extends CallOutcome> {
 export interface CallInputs<Input> {
   /** Yields inputs as they are read. */
   batches(): AsyncIterable<readonly Input[]>;
+  /** How many there are, if that is known. */
+  readonly total?: number | undefined;
   /** Why the rest of them couldn't be read, if so. */
   readonly failure: string | undefined;
 }
@@ -79,6 +82,7 @@ export async function callAll<Input, Outcome extends CallOutcome>(
     return outcome;
   };
   let exitCode = EXIT_OK;
+  const progress = quiet ? undefined : new Progress(environment, inputs.total);
   await inOrder<Input, Outcome>({
     inputs: inputs.batches(),
     maxInFlight: inFlight,
@@ -88,10 +92,12 @@ export async function callAll<Input, Outcome extends CallOutcome>(
     run,
     emit(outcome) {
       if (giveUp.signal.aborted) return; // The rest is cut off, not failed.
+      progress?.add();
       writer.write(outcome);
       if (exitCode === EXIT_OK) exitCode = exitCodeAfter(outcome);
     },
   });
+  progress?.end();
   await Promise.all([client.close(), writer.end()]);
   if (signalled !== undefined) return EXIT_BY_SIGNAL[signalled];
   if (writer.failure !== undefined) {

@@ -73,6 +73,7 @@ interface Range {
 
 /** The numbers that are asked for. */
 class NumberInputs implements CallInputs<Numeral> {
+  readonly total: number | undefined;
   failure: string | undefined;
   readonly #environment: Environment;
   readonly #parts: readonly (string | Range)[];
@@ -83,6 +84,9 @@ class NumberInputs implements CallInputs<Numeral> {
       throw new RpcError("invalid_argument", `"${STDIN}" can be given only once`);
     }
     this.#parts = words.map(parse);
+    this.total = words.includes(STDIN)
+      ? undefined
+      : this.#parts.reduce((sum, part) => sum + (typeof part === "string" ? 1 : sizeOf(part)), 0);
   }
 
   async *batches(): AsyncGenerator<readonly Numeral[]> {
@@ -126,6 +130,10 @@ function parse(word: string): string | Range {
   if (last < first) throw refuse("is a range that ends before it begins");
   if (step === 0n) throw refuse("is a range whose step is 0");
   return { first, last, step };
+}
+
+function sizeOf({ first, last, step }: Range): number {
+  return Number((last - first) / step) + 1;
 }
 
 function* numbersOf({ first, last, step }: Range): Generator<readonly Numeral[]> {

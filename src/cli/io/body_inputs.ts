@@ -47,6 +47,7 @@ export async function bodyInputs(
   for (const word of body) inputs.push({ body: await readBody(environment, word, maxBytes) });
   return {
     name: "--body",
+    total: inputs.length,
     failure: undefined,
     async *batches() {
       yield inputs;

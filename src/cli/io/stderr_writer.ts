@@ -14,6 +14,9 @@ const PIECE_CHARS = 4096;
 /** How long the end of the process waits for a reader that takes nothing, in milliseconds. */
 const FLUSH_MS = 1_000;
 
+/** To its beginning, and clear to its end. */
+const ERASE_LINE = "\r\x1b[K";
+
 const utf8 = new TextEncoder();
 
 /** What waits to be written. */
@@ -29,6 +32,7 @@ export class StderrWriter {
   describeLost: (count: number) => string = (count) =>
     `fibrpc: ${count} lines were dropped: nobody read them\n`;
   readonly #write: (bytes: Uint8Array) => Promise<void>;
+  #status = "";
   #waiting: Waiting[] = [];
   #length = 0;
   #lost = 0;
@@ -40,8 +44,23 @@ export class StderrWriter {
     this.#write = write;
   }
 
+  /** A line that stays below all others, for a terminal; empty takes it away. */
+  get status(): string {
+    return this.#status;
+  }
+
+  set status(text: string) {
+    if (this.#status !== "" || text !== "") this.#add({ text: ERASE_LINE + text, lines: 0 });
+    this.#status = text;
+  }
+
   /** Writes whole lines: now, later, or never. It neither waits nor throws. */
   write(text: string): void {
+    if (this.#status === "") this.#writeLines(text);
+    else this.#writeLines(`${ERASE_LINE}${text}${this.#status}`);
+  }
+
+  #writeLines(text: string): void {
     const lines = text.split("\n").length - 1;
     if (this.#length > 0 && this.#length + text.length > MAX_WAITING) {
       this.#lost += lines;
