@@ -173,11 +173,13 @@ for (const [base, { command, args: first }] of BASES) {
 
   Deno.test(`serve --, ${base}: killed with commands at work, they end, and another answers`, async () => {
     const time = uniqueNap();
-    const script =
-      `[ "$FIBRPC_REDELIVERED" = true ] && exec echo again; sleep ${time} & sleep ${time}`;
+    const script = '[ "$FIBRPC_REDELIVERED" = true ] && exec echo again; ' +
+      `echo at work >&2; sleep ${time} & sleep ${time}`;
     await serving(shell(script), async ({ call, server, queue }) => {
       const results = [call(), call()];
-      await waitFor(() => running(time) >= 2, { what: "commands to run" });
+      // One that is killed while it starts a command can't have said so to anybody.
+      await server.waitForStderr(/at work[^]*at work/);
+      await waitFor(() => running(time) === 4, { what: "commands to run" });
       server.kill("SIGKILL");
       await using other = start(["--queue", queue, "--", ...shell(script)]);
       assertEquals(await Promise.all(results), ["again\n", "again\n"]);

@@ -1,6 +1,8 @@
 /**
  * Ends the process groups of a server that was killed: SIGKILL leaves it no time
- * to do so itself.
+ * to do so itself. What remains is a group that begins in the moment between its
+ * start and the word of it; to start each command by way of a program that waits
+ * for that word would cost as much as the command.
  *
  * @module
  */
