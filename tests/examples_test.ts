@@ -1,6 +1,5 @@
 /** The examples, run as they are written: a server, and calls that print what follows the `#`. */
 import { assertEquals } from "@std/assert";
-import { fileURLToPath } from "node:url";
 import { sharedBroker, uniqueQueue } from "./support/broker.ts";
 import { fibrpcCommand } from "./support/fibrpc_command.ts";
 import { run, spawn } from "./support/process.ts";

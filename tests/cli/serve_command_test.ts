@@ -284,6 +284,32 @@ for (const [base, { command, args: first }] of BASES) {
     }, { env });
   });
 
+  Deno.test(`serve --, ${base}: a caller that goes costs nobody else anything`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const script = `read -r name; touch ${folder}/$name; ` +
+        `until [ -e ${folder}/go-$name ]; do sleep 0.05; done; echo done`;
+      const exists = (name: string) => Deno.stat(`${folder}/${name}`).then(() => true, () => false);
+      await Deno.writeTextFile(`${folder}/go-other`, "");
+      await serving(shell(script), async ({ call, server, service }) => {
+        for (const reply of ["direct", "queue"] as const) {
+          await using leaving = new RpcClient({ url: broker.url, reply });
+          const result = assertRejects(() => leaving.call(service, `${reply}\n`), RpcError);
+          await waitFor(() => exists(reply), { what: "its command" });
+          await leaving.close();
+          assertEquals((await result).code, "cancelled");
+          await Deno.writeTextFile(`${folder}/go-${reply}`, "");
+          assertEquals(await call("other\n"), "done\n");
+        }
+        server.kill("SIGTERM");
+        assertEquals((await server.waitForExit()).code, 0);
+        assertMatch(server.stderr, /served 4 responses and 0 errors/);
+      });
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+
   Deno.test(`serve --, ${base}: what makes no sense is refused before anything connects`, async () => {
     const REFUSED: [args: string[], message: RegExp][] = [
       [["--queue", "q", "--", "no-such-command"], /"no-such-command" was not found on the PATH/],
