@@ -11,7 +11,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   protocol: ["protocol"],
 };
 
-const LEAVES = ["checks.ts", "errors.ts", "text.ts", "time.ts"];
+const LEAVES = ["bytes.ts", "checks.ts", "errors.ts", "text.ts", "time.ts"];
 
 interface Module {
   specifier: string;

@@ -5,6 +5,7 @@
  * @module
  */
 import { createReadStream } from "node:fs";
+import { concat } from "../../bytes.ts";
 import { RpcError } from "../../errors.ts";
 import { messageOf, quote } from "../../text.ts";
 import type { BodyInput, BodyInputs } from "../commands/call_bodies.ts";
@@ -88,7 +89,7 @@ async function readAll(
   } catch (error) {
     throw new RpcError("invalid_argument", `can't read ${name}: ${messageOf(error)}`);
   }
-  return concat(chunks, length);
+  return concat(chunks);
 }
 
 /** A body for each line that is not empty, without its LF or CRLF. */
@@ -114,7 +115,7 @@ class LineInputs implements BodyInputs {
         let start = 0;
         for (let end; (end = chunk.indexOf(NEWLINE, start)) !== -1; start = end + 1) {
           open.push(chunk.subarray(start, end));
-          add(inputs, bare(concat(open, openLength + end - start)), line++);
+          add(inputs, bare(concat(open)), line++);
           open = [];
           openLength = 0;
         }
@@ -130,7 +131,7 @@ class LineInputs implements BodyInputs {
       return;
     }
     const last: BodyInput[] = [];
-    add(last, bare(concat(open, openLength)), line);
+    add(last, bare(concat(open)), line);
     yield last;
   }
 }
@@ -141,14 +142,4 @@ function add(inputs: BodyInput[], body: Uint8Array, line: number): void {
 
 function bare(line: Uint8Array): Uint8Array {
   return line.at(-1) === CARRIAGE_RETURN ? line.subarray(0, -1) : line;
-}
-
-function concat(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

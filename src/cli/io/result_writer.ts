@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { concat } from "../../bytes.ts";
 import type { RpcError, RpcErrorCode } from "../../errors.ts";
 import type { Environment } from "../environment.ts";
 import { report } from "../report.ts";
@@ -145,12 +146,5 @@ export class ResultWriter<Outcome extends CallOutcome> {
 function bytesOf(results: readonly (string | Uint8Array)[]): Uint8Array {
   if (results.every((result) => typeof result === "string")) return utf8.encode(results.join(""));
   const parts = results.map((result) => typeof result === "string" ? utf8.encode(result) : result);
-  if (parts.length === 1) return parts[0]!;
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return parts.length === 1 ? parts[0]! : concat(parts);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import { concat } from "../../bytes.ts";
 import { checkInteger } from "../../checks.ts";
 import { RpcError } from "../../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES } from "../../protocol/names.ts";
@@ -156,7 +157,7 @@ class CommandRunner {
       throw new RpcError("resource_exhausted", text);
     }
     if (exit.code !== 0) throw failure(exit, lines.last);
-    return concat(output, size);
+    return concat(output);
   }
 
   async close(): Promise<void> {
@@ -213,14 +214,4 @@ function failure({ code, signal }: Exit, lastLine: string): RpcError {
   }
   const how = code === null ? `was ended by ${signal}` : `ended with exit code ${code}`;
   return new RpcError("internal", `the command ${how}`);
-}
-
-function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
