@@ -53,7 +53,7 @@ export function brokerText(error: unknown): string {
   return text.replace(/^(connection|channel \d+) closed: /, "");
 }
 
-/** How RabbitMQ says that there are too many connections or channels, 3.10 to 4.3; that passes. */
+/** The text of RabbitMQ, 3.10 to 4.3, for too many connections or channels: a failure that passes. */
 const LIMIT_REACHED = /limit (of )?\(\d+\)( is reached)? \(530\)$/;
 
 /**

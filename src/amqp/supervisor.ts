@@ -74,7 +74,7 @@ export interface SupervisorOptions extends ConnectionOptions {
   readonly onRefused?: ((error: RpcError) => void) | undefined;
 }
 
-/** A session that lived this long, in milliseconds, was a success: the back-off starts anew. */
+/** A session that lives this long, in milliseconds, was a success: the back-off starts anew. */
 const STABLE_MS = 1_000;
 
 /**
@@ -95,7 +95,7 @@ export class ConnectionSupervisor {
   #opening: PromiseWithResolvers<void> | undefined;
   #running: Promise<void> = Promise.resolve();
   #state: ConnectionState = "connecting";
-  /** The state that the listener knows. */
+  /** The state that was announced last. */
   #announced: ConnectionState | undefined;
   #connection: Connection | undefined;
   #everConnected = false;

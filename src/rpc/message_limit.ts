@@ -6,7 +6,7 @@
  */
 import { RpcError } from "../errors.ts";
 
-/** How RabbitMQ says that a body was over its setting `max_message_size`, 3.10 to 4.3. */
+/** The text of RabbitMQ, 3.10 to 4.3, for a body over its setting `max_message_size`. */
 const REFUSAL = /message size \d+ is larger than (?:configured )?max size (\d+)/;
 
 /** The largest body: its owner's limit, or a lower one of the broker's, which a refusal reveals. */
@@ -44,7 +44,7 @@ export class MessageSizeLimit {
     return body.length * 3 <= this.#bytes || bytesOf(body) <= this.#bytes;
   }
 
-  /** What to say of one that it doesn't: `resource_exhausted`. */
+  /** The error for a body that is too large: `resource_exhausted`. */
   error(body: string | Uint8Array, what: string): RpcError {
     return new RpcError(
       "resource_exhausted",

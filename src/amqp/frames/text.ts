@@ -83,7 +83,7 @@ export function writeUtf8(bytes: Uint8Array, at: number, text: string): number {
   return end === -1 ? encode(bytes, at, text) : end;
 }
 
-/** So short, an encoder takes longer. */
+/** Up to this length a loop is faster than an encoder. */
 const SHORT_CHARACTERS = 64;
 
 /** Writes most names. @returns Where the text ends, or -1 if it is something else. */

@@ -5,7 +5,7 @@
  */
 import { type Endpoint, failure, type Socket, type SocketEvents } from "./socket.ts";
 
-/** What is used of Bun, as its documentation has it. */
+/** The part of Bun's API that is used here. */
 export interface BunSockets {
   connect(options: {
     hostname: string;
@@ -31,7 +31,7 @@ export async function bunSocket(
   events: SocketEvents,
   signal: AbortSignal,
 ): Promise<Socket> {
-  /** What the system doesn't take yet. */
+  /** Bytes that the system has not accepted yet. */
   const waiting: Uint8Array[] = [];
   let waitingBytes = 0;
   const write = (to: BunSocket, bytes: Uint8Array): void => {

@@ -56,7 +56,7 @@ export class TlsExpected extends Error {
   }
 }
 
-/** What a failed connection's error means, if it is one of TLS; such don't go away by themselves. */
+/** What a failed connection's error means, if it is one of TLS; these are permanent. */
 export function tlsFailure(thrown: unknown): string | undefined {
   const { code, message } = (thrown ?? {}) as { code?: unknown; message?: unknown };
   const meaning = MEANINGS.find(([pattern]) => pattern.test(`${code} ${message}`))?.[1];

@@ -12,7 +12,7 @@ const FD = { stdin: 0, stdout: 1, stderr: 2 } as const;
 type StreamName = keyof typeof FD;
 type OutputName = Exclude<StreamName, "stdin">;
 
-/** What is used of Bun, as its documentation has it. */
+/** The part of Bun's API that is used here. */
 interface Bun {
   readonly stdout: { writer(): BunSink };
   readonly stderr: { writer(): BunSink };

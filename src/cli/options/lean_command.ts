@@ -25,7 +25,7 @@ class LeanCommand extends PlainCommand {
     return super.parseAsync(args, from);
   }
 
-  /** All where there is another word with a dash: the help names them, and a suggestion may. */
+  /** All options if an unknown flag is given: help and suggestions need them. */
   #meantBy(args: readonly string[]): Iterable<Definition> {
     const flags = args.filter((arg) => /^-./.test(arg)).map((arg) => arg.replace(/=.*/s, ""));
     if (flags.some((flag) => !this.#definitions.has(flag))) return this.#definitions.values();

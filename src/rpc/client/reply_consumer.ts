@@ -45,7 +45,7 @@ export async function openReplyConsumer(
     channel.onEnd(resolve);
     confirmed.then((consumer) => consumer.ended).then(resolve, resolve);
   });
-  // A queue can be refused; its calls are many, and a round trip is little to them.
+  // Declaring a queue can fail, and callers with many calls don't mind one round trip.
   await (path === "direct" ? channel.requested() : confirmed);
   return { connection, channel, replyTo, confirmed, ended };
 }

@@ -8,7 +8,7 @@ import type { Delivery, MessageProperties } from "../../amqp/message.ts";
 import type { RequestOutcome } from "./observer.ts";
 import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
-/** What a request came by, and is settled on: once, by one of these. */
+/** The channel that a request arrived on; exactly one of these methods settles it. */
 export interface SettlementChannel {
   readonly connection: Connection;
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
@@ -114,7 +114,7 @@ export class ReceivedRequest {
     return this.#controller.signal;
   }
 
-  /** The same call was sent again: the later of the deadlines counts. */
+  /** Extends its time when the same call was sent again: the later of the deadlines counts. */
   extend(deadline: number | undefined): void {
     if (this.#deadline === undefined) return;
     this.#deadline = deadline === undefined ? undefined : Math.max(deadline, this.#deadline);
@@ -160,7 +160,7 @@ export class ReceivedRequest {
     return this.#settled.promise;
   }
 
-  /** It has ended: the one place where a request does. */
+  /** Ends it: the one place where a request does. */
   settle(outcome: RequestOutcome): void {
     this.#outcome = outcome;
     this.#settled?.resolve();

@@ -37,7 +37,7 @@ const DELETION_MS = 100;
 /** How often a queue that vanishes is looked for on one connection. */
 const ATTEMPTS = 5;
 
-/** How the consumer is named on its channel. */
+/** The consumer's name on its channel. */
 const CONSUMER_TAG = "fibrpc";
 
 /** What all queues of a server share. */

@@ -20,7 +20,7 @@ const SHOWN_CHARS = 60;
 /** How much of a body that is not text a message shows, in bytes. */
 const SHOWN_BYTES = 16;
 
-/** What most are: nothing to take away, nothing to refuse. */
+/** What most arguments are: nothing to take away, nothing to refuse. */
 const CANONICAL = /^(?:0|[1-9][0-9]*)$/;
 
 const ZERO = 48;

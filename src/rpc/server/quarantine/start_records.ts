@@ -301,7 +301,7 @@ class Reading {
     this.#closeIfUnused();
   }
 
-  /** The broker takes back what is held. */
+  /** Closes the channel: the broker takes back what is held. */
   abandon(): void {
     this.#requests.close();
   }

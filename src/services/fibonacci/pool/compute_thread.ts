@@ -22,13 +22,13 @@ const GIVE_UP_LIMIT_MS = 1000;
 /** How many files a worker opens: 6 on Deno 2.9, 2 on Bun 1.4. */
 const MAX_WORKER_FILES = 8;
 
-/** What a {@linkcode ComputeThread} tells its owner. */
+/** Is called with what a {@linkcode ComputeThread} does. */
 export interface ComputeThreadEvents {
   /** It takes numbers from now on. */
   onReady(thread: ComputeThread): void;
   /** The result of the number it was given last, wanted or not. */
   onResult(thread: ComputeThread, result: ComputeResult): void;
-  /** It is gone, by itself or stopped. Said once, and the last that it says. */
+  /** It is gone, by itself or stopped. Called exactly once, as the last event. */
   onGone(thread: ComputeThread, reason: Error): void;
 }
 
@@ -86,7 +86,7 @@ export class ComputeThread {
     this.#signals.smallCall();
   }
 
-  /** Ends the worker, without another word from it. */
+  /** Ends the worker; no event follows. */
   close(): void {
     this.#gone = true;
     clearTimeout(this.#giveUpTimer);
