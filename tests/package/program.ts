@@ -112,10 +112,13 @@ async function cut(): Promise<void> {
   await server.start();
   say("before the cut", await client.call(slow, ""));
   const lost = new Promise<void>((resolve) => client.onStateChange(() => resolve()));
+  const back = new Promise<void>((resolve) =>
+    client.onStateChange(({ state }) => state === "connected" && resolve())
+  );
   say("ready to be cut", true);
   await lost;
   say("after the cut", await client.call(slow, ""));
-  await client.connect(); // The reply may come before the state.
+  await back; // The reply may come before the state.
   await Promise.all([client.close(), server.close()]);
   say("states", states);
 }
