@@ -1,6 +1,7 @@
 /**
  * A program that runs in a process group of its own, so that it can be ended
- * with everything that it has started.
+ * with everything that it has started. (Packages that start programs end the one
+ * they have started, or look for its children in the system's list.)
  *
  * @module
  */
@@ -15,10 +16,11 @@ const TERM_MS = 2_000;
 const LOOK_MS = 20;
 
 /**
- * How long after the program's end its output may stay open, in milliseconds:
- * something that it has started may hold the pipes.
+ * How long after the program's end its output may stay open, and in how many
+ * steps: something that it has started may hold the pipes. A process that stood
+ * still for longer has used one step only, and reads what is there in the next.
  */
-const HELD_MS = 1_000;
+const HELD = { ms: 1_000, steps: 10 };
 
 /** What is run, and what becomes of its output. */
 export interface GroupOptions {
@@ -65,13 +67,15 @@ export class ProcessGroup {
     this.ended = new Promise((resolve) => {
       let held: ReturnType<typeof setTimeout> | undefined;
       let isHeld = false;
-      child.on("exit", () => {
+      const wait = (steps: number) => {
         held = setTimeout(() => {
+          if (steps > 1) return wait(steps - 1);
           isHeld = true;
           this.#closePipes();
           resolve({ code: child.exitCode, signal: child.signalCode, isHeld });
-        }, HELD_MS);
-      });
+        }, HELD.ms / HELD.steps);
+      };
+      child.on("exit", () => wait(HELD.steps));
       child.on("close", (code, signal) => {
         clearTimeout(held);
         if (!isHeld) resolve({ code, signal, isHeld });

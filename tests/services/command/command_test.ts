@@ -127,6 +127,14 @@ Deno.test("commandHandler: what a command leaves behind holds no caller, and end
   await waitFor(() => running(time) === 0, { what: "it to end" });
 });
 
+Deno.test("commandHandler: a process that stood still after the command's end reads all of its output", async () => {
+  await using handler = shell("(sleep 0.5; echo late) & exit 0");
+  const result = handler(new Uint8Array(), createHandlerContext());
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  for (const end = performance.now() + 1_500; performance.now() < end;);
+  assertEquals(decoder.decode(await result), "late\n");
+});
+
 Deno.test("commandHandler: a flood of output ends the command", async () => {
   const time = uniqueNap();
   await using handler = shell(`sleep ${time} & cat /dev/zero`, { maxMessageBytes: 100_000 });
