@@ -118,7 +118,7 @@ function commandOf({ args }: Environment): Meant {
 function addList(program: Command): Command {
   program
     .description(
-      "Request/reply over RabbitMQ: Fibonacci numbers from any host, by name of a queue.",
+      "Request/reply over RabbitMQ: any program as a service, any service from a shell.",
     )
     .version(`fibrpc ${version()}`)
     .configureHelp({

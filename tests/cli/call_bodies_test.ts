@@ -61,9 +61,11 @@ for (const [base, { command, args: first }] of BASES) {
   Deno.test(`call --body, ${base}: one body, the reply's bytes and no others`, async () => {
     const queue = uniqueQueue("body");
     await using _server = await serveBodies(queue);
-    for (const body of ["text", "two\nlines\n", "", "@@at", "-5"]) {
-      const { code, stdout, stderr } = await call(["--queue", queue, `--body=${body}`]);
-      assertEquals([code, stdout, stderr], [0, body.replace("@@", "@"), ""]);
+    for (const body of ["text", "two\nlines\n", "", "@@at", "-5", "--quiet", "amqp://u:p@x"]) {
+      for (const option of [[`--body=${body}`], ["--body", body]]) {
+        const { code, stdout, stderr } = await call(["--queue", queue, ...option]);
+        assertEquals([code, stdout, stderr], [0, body.replace("@@", "@"), ""]);
+      }
     }
     const folder = await Deno.makeTempDir();
     try {
@@ -91,7 +93,7 @@ for (const [base, { command, args: first }] of BASES) {
     ];
     const headers = [
       "--header",
-      "x-tenant: a: b",
+      "x-tenant: http://a",
       "--header",
       "empty:",
       "--content-type",
@@ -101,7 +103,7 @@ for (const [base, { command, args: first }] of BASES) {
     assertEquals(code, 0);
     const { context } = server.seen[0]!;
     assertEquals([context.headers, context.contentType, context.redelivered], [
-      { "x-tenant": "a: b", "empty": "" },
+      { "x-tenant": "http://a", "empty": "" },
       "text/x",
       false,
     ]);

@@ -41,6 +41,7 @@ const USAGE: [string, ...string[]][] = [
   ["raw output of a number", "call", "30", "--output", "raw"],
   ["a header of a number", "call", "30", "--header", "a: b"],
   ["a header without a name", "call", "--queue", "q", "--body", "a", "--header", ": b"],
+  ["a header with a blank name", "call", "--queue", "q", "--body", "a", "--header", " : b"],
   ["a body with no end", "call", "--queue", "q", "--body", "@/dev/zero"],
   ["none in flight", "call", "30", "--in-flight", "0"],
   ["no command", "serve", "--queue", "q", "--"],

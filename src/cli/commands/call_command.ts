@@ -62,7 +62,7 @@ export function defineCall(
     .option("--require-server", "fail at once when nobody consumes the queue")
     .option(
       "--output <format>",
-      "how results are printed: text, json; of one body also raw (default: raw, else text)",
+      "how results are printed: text, json; raw for one body, and its default (default: text)",
       oneOf(...BODY_FORMATS),
     )
     .option(...HEARTBEAT_OPTION)
@@ -141,7 +141,7 @@ function checkNumbers(
 
 /** `name: value`, as HTTP's are written. */
 function parseHeader(text: string): [name: string, value: string] {
-  const match = /^([^:]+):\s*(.*)$/s.exec(text);
+  const match = /^\s*([^\s:][^:]*):\s*(.*)$/s.exec(text);
   if (match === null) throw refuse(`--header ${quote(text)} is not of the form "name: value"`);
   return [match[1]!.trim(), match[2]!];
 }

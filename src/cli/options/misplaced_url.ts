@@ -13,15 +13,17 @@ const BROKER_URL = /amqps?:|:\/\//i;
 /** Variables that hold something else. */
 const VARIABLES = ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"];
 
+/** Options whose values are broker URLs, or the caller's own affair. */
+const FREE = ["--url", "--body", "--header"];
+
 /**
  * @param args What is read as options and arguments.
  * @throws {RpcError} `invalid_argument` if there is one.
  */
 export function refuseMisplacedUrls(args: readonly string[], { env }: Environment): void {
-  const isMisplaced = args.some((arg, index) =>
-    BROKER_URL.test(arg) && !arg.startsWith("--url=") && args[index - 1] !== "--url"
-  );
-  if (isMisplaced) {
+  const isFree = (arg: string, before: string | undefined) =>
+    FREE.some((option) => arg.startsWith(`${option}=`) || before === option);
+  if (args.some((arg, index) => BROKER_URL.test(arg) && !isFree(arg, args[index - 1]))) {
     throw new RpcError("invalid_argument", "each broker URL must follow a --url of its own");
   }
   const name = VARIABLES.find((name) => BROKER_URL.test(env[name] ?? ""));
