@@ -135,3 +135,8 @@ export class RpcError extends Error {
 }
 
 Object.defineProperty(RpcError.prototype, BRAND, { value: true });
+
+/** The same error with a stack of its own, for another of those whom it concerns. */
+export function anew({ code, message, cause, details, remote }: RpcError): RpcError {
+  return new RpcError(code, message, { cause, details, remote });
+}

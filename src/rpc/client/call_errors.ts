@@ -69,11 +69,6 @@ export function closed(): RpcError {
   return new RpcError("cancelled", "the client was closed");
 }
 
-/** The broker refused the client: for each call an error of its own, with its own stack. */
-export function refused({ code, message, cause }: RpcError): RpcError {
-  return new RpcError(code, message, { cause });
-}
-
 export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   return new RpcError(
     "unavailable",

@@ -12,11 +12,11 @@ import {
   type StateListener,
 } from "../../amqp/supervisor.ts";
 import { checkTimeout } from "../../checks.ts";
-import { RpcError } from "../../errors.ts";
+import { anew, RpcError } from "../../errors.ts";
 import { decodeError, isErrorReply } from "../../protocol/reply.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
 import { type CalledService, checkQueueName } from "../service.ts";
-import { cancelled, closed, expired, nameOf, refused } from "./call_errors.ts";
+import { cancelled, closed, expired, nameOf } from "./call_errors.ts";
 import { CalledQueue } from "./called_queue.ts";
 import { LostRequestDetector } from "./lost_requests.ts";
 import { ClientCounters, type RpcClientStats } from "./observer.ts";
@@ -142,7 +142,11 @@ export class RpcClient implements AsyncDisposable {
    */
   async connect(): Promise<void> {
     if (this.#closed) throw closed();
-    await this.#connect().open();
+    try {
+      await this.#connect().open();
+    } catch (error) {
+      throw anew(RpcError.from(error)); // Its stack names whoever awaits this.
+    }
   }
 
   /**
@@ -202,7 +206,7 @@ export class RpcClient implements AsyncDisposable {
       throw new RpcError("resource_exhausted", `${nameOf({ service, input })} ${text}`);
     }
     const supervisor = this.#connect();
-    if (supervisor.refusal !== undefined) throw refused(supervisor.refusal);
+    if (supervisor.refusal !== undefined) throw anew(supervisor.refusal);
     // The caller may change an object before its name is needed.
     const name = typeof input === "object" ? nameOf({ service, input }) : undefined;
     const id = `${this.#idPrefix}.${(this.#nextId++).toString(36)}`;
@@ -252,7 +256,7 @@ export class RpcClient implements AsyncDisposable {
       establish: (connection) => this.#outbox.establish(connection),
       stateListeners: this.#stateListeners,
       onRefused: (error) => {
-        for (const call of this.#calls) this.#calls.fail(call, refused(error));
+        for (const call of this.#calls) this.#calls.fail(call, anew(error));
       },
     });
     return this.#supervisor;

@@ -13,7 +13,7 @@ import { messageOf, stackOf } from "../../text.ts";
 import { settledWithin } from "../../time.ts";
 import { MessageSizeLimit } from "../message_limit.ts";
 import type { ServedService } from "../service.ts";
-import { contextOf, RequeueError, type RpcHandler } from "./handler.ts";
+import { contextOf, isRequeue, type RpcHandler } from "./handler.ts";
 import { LogLimit } from "./log_limit.ts";
 import type { RequestOutcome, ServerCounters } from "./observer.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
@@ -248,7 +248,7 @@ export class Dispatcher<Input, Output> {
 
   #replyError(request: ReceivedRequest, thrown: unknown, outcome?: RequestOutcome): void {
     if (this.#isUnwanted(request)) return;
-    if (thrown instanceof RequeueError) {
+    if (isRequeue(thrown)) {
       const level = this.#requeueLog.passes() ? "warn" : "debug";
       const { message: reason } = thrown;
       logger[level]("a request goes back to {queue}: {reason}", {

@@ -25,6 +25,11 @@ export class RequeueError extends Error {
   override readonly name = "RequeueError";
 }
 
+/** Knows one of another copy of this package too: a program may have two. */
+export function isRequeue(thrown: unknown): thrown is RequeueError {
+  return thrown instanceof Error && thrown.name === "RequeueError";
+}
+
 /**
  * What a handler may know of a request besides its input. It can be copied and
  * taken apart, and holds no part of the connection.

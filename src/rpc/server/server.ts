@@ -11,7 +11,7 @@ import {
   type Session,
   type StateListener,
 } from "../../amqp/supervisor.ts";
-import { RpcError } from "../../errors.ts";
+import { anew, RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { quote } from "../../text.ts";
 import { settledWithin } from "../../time.ts";
@@ -186,7 +186,11 @@ export class RpcServer implements AsyncDisposable {
         return settingUp;
       },
     });
-    await this.#supervisor.open();
+    try {
+      await this.#supervisor.open();
+    } catch (error) {
+      throw anew(RpcError.from(error)); // Its stack names whoever awaits this.
+    }
   }
 
   /**
