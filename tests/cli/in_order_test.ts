@@ -96,6 +96,24 @@ Deno.test("inOrder(): results that wait for a slow first one are bounded", async
   assertEquals(await done, numbers);
 });
 
+Deno.test("inOrder(): large results that wait for a slow first one are bounded by their bytes", async () => {
+  const first = Promise.withResolvers<void>();
+  let started = 0;
+  const emitted = run({
+    inputs: batches(Array.from({ length: 100 }, (_, n) => n)),
+    async run(n) {
+      started += 1;
+      if (n === 0) await first.promise;
+      return n;
+    },
+    sizeOf: () => 16 * 1024 * 1024,
+  });
+  for (let i = 0; i < 1_000; i++) await undefined;
+  assert(started >= 5 && started <= 8, `${started} were started`); // 64 MiB, and what is in flight.
+  first.resolve();
+  assertEquals((await emitted).length, 100);
+});
+
 Deno.test("inOrder(): starts nothing until `ready`", async () => {
   const gate = Promise.withResolvers<void>();
   let isReady = false;

@@ -29,6 +29,8 @@ export interface Calls<Input, Outcome extends CallOutcome> {
   readonly client: Pick<RpcClient, "close" | "state">;
   readonly inputs: CallInputs<Input>;
   readonly format: ResultFormat<Outcome>;
+  /** How many bytes an outcome holds, if that can be many. */
+  readonly sizeOf?: (outcome: Outcome) => number;
   /**
    * Makes a call; it must not reject.
    *
@@ -54,7 +56,7 @@ export interface CallInputs<Input> {
  */
 export async function callAll<Input, Outcome extends CallOutcome>(
   environment: Environment,
-  { client, inputs, format, call }: Calls<Input, Outcome>,
+  { client, inputs, format, sizeOf, call }: Calls<Input, Outcome>,
   { inFlight = DEFAULT_IN_FLIGHT, quiet }: CallSettings,
 ): Promise<number> {
   const writer = new ResultWriter(environment, format, quiet);
@@ -90,6 +92,7 @@ export async function callAll<Input, Outcome extends CallOutcome>(
     enough: enough.signal,
     ready: () => writer.ready(),
     run,
+    ...(sizeOf && { sizeOf }),
     emit(outcome) {
       if (giveUp.signal.aborted) return; // The rest is cut off, not failed.
       progress?.add();

@@ -57,6 +57,7 @@ export async function callBodies(
   return await callAll<BodyInput, BodyOutcome>(environment, {
     client,
     inputs,
+    sizeOf: ({ response }) => response?.body.length ?? 0,
     format: bodyFormat(output, inputs.name, environment.isStdoutTerminal),
     async call({ body, line }, refusal) {
       const about = { index: index++, line };

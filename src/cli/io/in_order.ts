@@ -15,6 +15,8 @@ export interface InOrderOptions<Input, Result> {
   /** The task; it must not reject. */
   readonly run: (input: Input) => Promise<Result>;
   readonly emit: (result: Result) => void;
+  /** How many bytes a result holds, if that can be many. */
+  readonly sizeOf?: (result: Result) => number;
   /** Resolves when more results can be taken; `undefined` if now. */
   readonly ready: () => Promise<void> | undefined;
 }
@@ -22,16 +24,20 @@ export interface InOrderOptions<Input, Result> {
 /** Results that may wait behind a slower one before it, as a multiple of `maxInFlight`. */
 const MAX_WAITING = 64;
 
+/** They may hold so many bytes, and what is in flight then. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
 /** Resolves when every input was run and its result emitted, or when the signal aborted. */
 export async function inOrder<Input, Result>(
   options: InOrderOptions<Input, Result>,
 ): Promise<void> {
-  const { inputs, maxInFlight, signal, enough, run, emit, ready } = options;
+  const { inputs, maxInFlight, signal, enough, run, emit, ready, sizeOf = () => 0 } = options;
   /** By input number; a result waits here for the ones before it. */
   const finished = new Map<number, Result>();
   let started = 0;
   let ended = 0;
   let emitted = 0;
+  let waitingBytes = 0;
   let wake = () => {};
   // One promise at a time, which is kept by nothing that lives longer: a race
   // against one that lives as long as the inputs would leave something for each.
@@ -41,17 +47,21 @@ export async function inOrder<Input, Result>(
   enough?.addEventListener("abort", onAbort);
   const full = () =>
     started - ended >= maxInFlight ||
-    started - emitted >= maxInFlight * MAX_WAITING;
+    started - emitted >= maxInFlight * MAX_WAITING ||
+    // The one that the others wait for is in flight.
+    waitingBytes >= MAX_WAITING_BYTES;
 
   const onEnd = (number: number, result: Result) => {
     ended += 1;
     finished.set(number, result);
+    waitingBytes += sizeOf(result);
     for (
       let next = finished.get(emitted);
       next !== undefined;
       next = finished.get(emitted)
     ) {
       finished.delete(emitted);
+      waitingBytes -= sizeOf(next);
       emitted += 1;
       emit(next);
     }
