@@ -4,8 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { BuildError } from "./build_error.ts";
+import { run } from "./run.ts";
 
 /**
  * Modules of the runtime that are imported on top and used late, if ever: by
@@ -61,22 +61,10 @@ export async function bundleProgram(folder: string, signal?: AbortSignal): Promi
  * @param output The file to write.
  */
 export async function bundle(module: string, output: string, signal?: AbortSignal): Promise<void> {
-  const root = fileURLToPath(new URL("../", import.meta.url));
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", "--quiet", "--output", output, module],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-    ...(signal && { signal }),
-  }).output();
+  const args = ["bundle", "--quiet", "--output", output, module];
+  const bundled = await run(Deno.execPath(), args, { signal });
   signal?.throwIfAborted();
-  if (!success) {
-    throw new BuildError(
-      `Could not bundle ${module}:\n${new TextDecoder().decode(stderr).trim()}`,
-    );
-  }
+  if (!bundled.success) throw new BuildError(`Could not bundle ${module}:\n${bundled.output}`);
   await Deno.writeTextFile(output, LOAD + late(await Deno.readTextFile(output)));
 }
 

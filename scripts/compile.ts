@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { BuildError } from "./build_error.ts";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { bundleProgram, type Bundles } from "./bundle.ts";
+import { type Result, run } from "./run.ts";
 
 /** A silent network must not hold up the build for ever. */
 const DENO_COMPILE_LIMIT_MS = 120_000;
@@ -39,41 +40,6 @@ function say(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
 }
 
-interface Result {
-  success: boolean;
-  output: string;
-}
-
-/** Runs a command to its end, or to ours: never leaves it behind. */
-async function run(
-  command: string,
-  args: string[],
-  options: { cwd?: string; limitMs?: number } = {},
-): Promise<Result> {
-  const signals = [stopped.signal];
-  if (options.limitMs) signals.push(AbortSignal.timeout(options.limitMs));
-  const result = await new Deno.Command(command, {
-    args,
-    cwd: options.cwd ?? path("."),
-    env: { NO_COLOR: "1" },
-    signal: AbortSignal.any(signals),
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  stopped.signal.throwIfAborted();
-  const timedOut = signals[1]?.aborted ? "\nno end in sight, stopped" : "";
-  return {
-    success: result.success,
-    output: new TextDecoder().decode(result.stderr).trim() + timedOut,
-  };
-}
-
-async function must(what: string, result: Promise<Result>): Promise<void> {
-  const { success, output } = await result;
-  if (!success) throw new BuildError(`Could not ${what}:\n${output}`);
-}
-
 async function compileWithDeno(
   [main, worker]: Bundles,
   output: string,
@@ -84,7 +50,11 @@ async function compileWithDeno(
   args.push("--permission-set", "--no-prompt");
   if (target !== Deno.build.target) args.push("--target", target);
   args.push("--include", worker, "--output", output, main);
-  return await run(Deno.execPath(), args, { limitMs: DENO_COMPILE_LIMIT_MS });
+  const limit = AbortSignal.timeout(DENO_COMPILE_LIMIT_MS);
+  const signal = AbortSignal.any([stopped.signal, limit]);
+  const { success, output: said } = await run(Deno.execPath(), args, { signal });
+  stopped.signal.throwIfAborted();
+  return { success, output: limit.aborted ? `${said}\nno end in sight, stopped` : said };
 }
 
 async function compileWithBun(
@@ -109,14 +79,14 @@ async function compileWithBun(
     args.push(`--target=bun-${platform}`);
     args.push("--compile-executable-path", await bunBinary(platform, stopped.signal));
   }
-  await must(
-    "compile with Bun",
-    run(await bunBinary(host, stopped.signal), [...args, ...bundles], {
-      // Not where a bunfig.toml or .env could be; and it leaves its own
-      // temporary file where it is when it is stopped.
-      cwd: dirname(bundles[0]),
-    }),
-  );
+  const compiled = await run(await bunBinary(host, stopped.signal), [...args, ...bundles], {
+    // Not where a bunfig.toml or .env could be; and it leaves its own
+    // temporary file where it is when it is stopped.
+    cwd: dirname(bundles[0]),
+    signal: stopped.signal,
+  });
+  stopped.signal.throwIfAborted();
+  if (!compiled.success) throw new BuildError(`Could not compile with Bun:\n${compiled.output}`);
 }
 
 /** The line that tells why, out of Deno's chain of causes. */

@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { BuildError } from "./build_error.ts";
+import { run } from "./run.ts";
 
 /** Options of {@linkcode npmPackage}. */
 export interface NpmPackageOptions {
@@ -43,30 +44,16 @@ export async function npmPackage(
       imports: { [name]: `npm:${name}@${version}` },
     }),
   );
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    // Files of Deno's cache and of projects may be the same ones: not from there.
-    args: ["install", "--reload"],
-    cwd: project,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-    ...(signal && { signal }),
-  }).output();
+  // Files of Deno's cache and of projects may be the same ones: not from there.
+  const installed = await run(Deno.execPath(), ["install", "--reload"], { cwd: project, signal });
   signal?.throwIfAborted();
-  if (!success) {
-    const reason = new TextDecoder().decode(stderr).trim();
-    throw new BuildError(`Could not get the npm package ${name}@${version}:\n${reason}`);
+  if (!installed.success) {
+    throw new BuildError(`Could not get the npm package ${name}@${version}:\n${installed.output}`);
   }
   if (await isGenuine(folder)) return folder;
   throw new BuildError(
     `${folder} is not the one that is known as ${version}: its SHA-256 is another`,
   );
-}
-
-/** Whether there is such a file. */
-export async function exists(file: string): Promise<boolean> {
-  return await Deno.stat(file).catch(ignoreAbsence) !== undefined;
 }
 
 /** In hexadecimal digits; `undefined` if there is no such file. */

@@ -12,6 +12,7 @@ import { createTarGzip, parseTarGzip } from "nanotar";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { run } from "./run.ts";
 import config from "../deno.json" with { type: "json" };
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -37,15 +38,9 @@ const WORKER = "package/src/services/fibonacci/pool/compute_worker.js";
 async function denoPack(): Promise<Uint8Array> {
   const folder = await Deno.makeTempDir();
   try {
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["pack", "--allow-dirty", "--no-source-maps", "--output", `${folder}/package.tgz`],
-      cwd: root,
-      env: { NO_COLOR: "1" },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    if (!success) throw new Error(`deno pack failed:\n${new TextDecoder().decode(stderr)}`);
+    const args = ["pack", "--allow-dirty", "--no-source-maps", "--output", `${folder}/package.tgz`];
+    const { success, output } = await run(Deno.execPath(), args);
+    if (!success) throw new Error(`deno pack failed:\n${output}`);
     return await Deno.readFile(`${folder}/package.tgz`);
   } finally {
     await Deno.remove(folder, { recursive: true });
