@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { utf8Length } from "../bytes.ts";
 import { RpcError } from "../errors.ts";
 import type { BrokerUrl } from "./broker_url.ts";
 import type { Login } from "./credentials.ts";
@@ -76,15 +77,15 @@ export function checkLogin(
   { username, password }: Pick<Login, "username" | "password">,
   names: string,
 ): void {
-  const vhost = bytes(broker.vhost);
+  const vhost = utf8Length(broker.vhost);
   if (vhost > MAX_SHORT_STRING_BYTES) {
     throw new RpcError(
       "invalid_argument",
       `the vhost has ${vhost} bytes, over AMQP's limit of ${MAX_SHORT_STRING_BYTES}`,
     );
   }
-  const room = FRAME_MIN_SIZE - START_OK_BYTES - bytes(names);
-  const [user, secret] = [bytes(username), bytes(password)];
+  const room = FRAME_MIN_SIZE - START_OK_BYTES - utf8Length(names);
+  const [user, secret] = [utf8Length(username), utf8Length(password)];
   if (user + secret > room) {
     throw new RpcError(
       "invalid_argument",
@@ -92,8 +93,4 @@ export function checkLogin(
         `together they are over AMQP's limit of ${room}`,
     );
   }
-}
-
-function bytes(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

@@ -151,6 +151,11 @@ export class ConnectionSupervisor {
     return this.#refusal;
   }
 
+  /** Whether the brokers were there the last time, and refused. */
+  get isRefused(): boolean {
+    return this.#refusal !== undefined;
+  }
+
   /**
    * Connects, unless that is done or under way. If it fails it can be called
    * again; after a refusal that attempt waits until the back-off allows it.

@@ -4,9 +4,15 @@
  * @module
  */
 export * from "./service.ts";
-export { RpcServer } from "../rpc/server/server.ts";
+export { RpcServer, type ServerReadiness } from "../rpc/server/server.ts";
+export type { IncomingRequest, ServerInterceptor } from "../rpc/server/interceptor.ts";
 export type { RpcServerOptions, ServeOptions } from "../rpc/server/options.ts";
-export type { RpcServerStats } from "../rpc/server/observer.ts";
+export type {
+  ObservedRequest,
+  RequestOutcome,
+  RpcServerStats,
+  ServerObserver,
+} from "../rpc/server/observer.ts";
 export {
   createHandlerContext,
   type HandlerContext,

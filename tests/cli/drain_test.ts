@@ -34,7 +34,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     assertEquals(server.stdout, "");
     assertStringIncludes(server.stderr, signal);
     const drained = server.stderr.slice(server.stderr.indexOf(signal));
-    assert(!/lost|Awaiting|"level":"(WARN|ERROR)/.test(drained), drained);
+    assert(!/lost|Awaiting|"level":"(warning|error)/.test(drained), drained);
     const { messages, consumers } = await peer.look(queue);
     assert(messages > 0, "it took all");
     assertEquals(consumers, 0);
@@ -99,7 +99,7 @@ Deno.test("drain: its log says nothing of a lost broker, also with --exit-on-dis
   await peer.waitForReplies(1);
   const [, drain] = server.stderr.split(/^(?=.*SIGTERM: draining)/m);
   const records = drain!.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assertEquals(records.map(({ level }) => level), ["INFO", "INFO"], drain);
+  assertEquals(records.map(({ level }) => level), ["info", "info"], drain);
   assertStringIncludes(records[1].message, "served 1 responses");
 });
 

@@ -13,9 +13,9 @@ import type { FibonacciServerOptions } from "../../src/services/fibonacci/server
 import { FakeProcess } from "./fake_process.ts";
 
 type Made =
-  & Partial<Omit<CallNumbersOptions, "output">>
-  & Partial<Omit<CallBodiesOptions, "output">>
-  & Partial<ServedCommandOptions>
+  & Partial<Omit<CallNumbersOptions, "output" | "interceptors">>
+  & Partial<Omit<CallBodiesOptions, "output" | "interceptors">>
+  & Partial<Omit<ServedCommandOptions, "interceptors">>
   & Pick<FibonacciServerOptions, "maxN" | "workers">
   & {
     readonly output?: string;
@@ -251,7 +251,7 @@ async function outcome(args: string[], env: Record<string, string> = {}) {
   const process = new FakeProcess(...args);
   Object.assign(process.env, env);
   const { code, stderr } = await process.run();
-  const warnings = stderr.split("\n").filter((line) => /"WARN/.test(line))
+  const warnings = stderr.split("\n").filter((line) => /"warning/.test(line))
     .map((line): string => JSON.parse(line).message);
   return { code, stderr, warnings };
 }

@@ -225,7 +225,7 @@ Deno.test("program: what the runtime warns of is a record in JSON too; so are dr
   process.signal("SIGTERM");
   await outcome;
   const records = log.trimEnd().split("\n").map((line) => JSON.parse(line));
-  const warnings = records.filter(({ level }) => level === "WARN");
+  const warnings = records.filter(({ level }) => level === "warning");
   assertEquals(warnings.map(({ message }) => message), [
     "TimeoutOverflowWarning: too long\nto say",
     "7 lines of this log were dropped: nobody read them",

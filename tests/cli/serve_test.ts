@@ -27,7 +27,7 @@ Deno.test("serve: the ready line names queue and broker, in JSON unless on a ter
   const [ready] = parseLog(server.stderr).filter(({ message }) => READY.test(String(message)));
   assertEquals(ready!.message, `Awaiting RPC requests on ${queue} at ${hostname}:${port}`);
   assertEquals([ready!.queue, ready!.broker], [queue, `${hostname}:${port}`]);
-  assertEquals(ready!.level, "INFO");
+  assertEquals(ready!.level, "info");
   assert(!Number.isNaN(Date.parse(String(ready!["@timestamp"]))));
   assertEquals(await end(server), 0);
   for (const { level, message } of parseLog(server.stderr)) assert(level && message);
@@ -38,7 +38,7 @@ Deno.test("serve --log-format text: a line for people", async () => {
   const queue = uniqueQueue("serve");
   await using server = await fibrpc.serve(queue, "--log-format", "text");
   const line = new RegExp(
-    `^.*INFO.* Awaiting RPC requests on ${queue} at ${hostname}:${port}$`,
+    `^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z \\[info\\] fibrpc.serve: Awaiting RPC requests on ${queue} at ${hostname}:${port}$`,
     "m",
   );
   assertMatch(server.stderr, line);
@@ -85,7 +85,7 @@ Deno.test("serve: a wrong password or virtual host ends it at once, exit code 3"
     const { code, stdout, stderr } = await new CommandLine(url!).run(["serve"]);
     assertEquals({ code, stdout }, { code: 3, stdout: "" });
     const [record, ...others] = parseLog(stderr);
-    assertEquals([record!.level, record!.code, others.length], ["ERROR", expected, 0]);
+    assertEquals([record!.level, record!.code, others.length], ["error", expected, 0]);
   }
 });
 
@@ -107,7 +107,7 @@ Deno.test("serve: says that the broker is lost, and when it is back", async () =
   await using proxy = await startProxy(Number(port), { hostname });
   await using server = await new CommandLine(proxy.url(broker.url)).serve(queue);
   proxy.reset();
-  await server.waitForStderr(/Awaiting RPC[^]*WARN[^]*lost[^]*Awaiting RPC/);
+  await server.waitForStderr(/Awaiting RPC[^]*warning[^]*lost[^]*Awaiting RPC/);
   assertEquals((await fibrpc.run(["call", "30", "--queue", queue])).stdout, "832040\n");
 });
 

@@ -5,7 +5,8 @@
  */
 import { RpcError } from "../../src/errors.ts";
 import { RpcClient } from "../../src/rpc/client/client.ts";
-import type { CallOptions, RpcClientOptions } from "../../src/rpc/client/options.ts";
+import type { CallOptions } from "../../src/rpc/client/call_options.ts";
+import type { RpcClientOptions } from "../../src/rpc/client/options.ts";
 import { text } from "../../src/rpc/codec.ts";
 import type { RpcServerOptions, ServeOptions } from "../../src/rpc/server/options.ts";
 import { RpcServer } from "../../src/rpc/server/server.ts";

@@ -86,9 +86,12 @@ export function configureLogging(
 
 function formatter(format: typeof LOG_FORMATS[number]): (record: LogRecord) => string {
   if (format === "text") {
-    return getTextFormatter({ timestamp: "time", level: "FULL", category: ".", value: "bare" });
+    return getTextFormatter({ timestamp: "rfc3339", level: "full", category: ".", value: "bare" });
   }
   const json = getJsonLinesFormatter({ properties: "flatten" });
   // The values in a message as they are: the formatter would put them into quotes.
-  return (record) => json({ ...record, message: [record.message.map(String).join("")] });
+  // The level as --log-level spells it.
+  return (record) =>
+    json({ ...record, message: [record.message.map(String).join("")] })
+      .replace(/"level":"\w+"/, `"level":"${record.level}"`);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import type { BrokerUrl } from "../../amqp/broker_url.ts";
 import type { Delivery } from "../../amqp/message.ts";
 import {
   type ConnectionState,
@@ -18,10 +19,12 @@ import { MessageSizeLimit } from "../message_limit.ts";
 import { type CalledService, checkQueueName } from "../service.ts";
 import { cancelled, closed, expired, nameOf } from "./call_errors.ts";
 import { CalledQueue } from "./called_queue.ts";
+import { logCall } from "./call_log.ts";
+import { intercept, type OutgoingCall } from "./interceptor.ts";
 import { LostRequestDetector } from "./lost_requests.ts";
-import { ClientCounters, type RpcClientStats } from "./observer.ts";
+import { type CallObserver, ClientCounters, notify, type RpcClientStats } from "./observer.ts";
+import type { CallOptions } from "./call_options.ts";
 import {
-  type CallOptions,
   resolveClientOptions,
   type ResolvedClientOptions,
   type RpcClientOptions,
@@ -64,6 +67,8 @@ export class RpcClient implements AsyncDisposable {
   readonly #limit: MessageSizeLimit;
   readonly #outbox: Outbox;
   readonly #lostRequests: LostRequestDetector;
+  /** `undefined` without interceptors. */
+  readonly #intercepted: ((call: OutgoingCall) => Promise<unknown>) | undefined;
   #nextId = 0;
   #supervisor: ConnectionSupervisor | undefined;
   #closed = false;
@@ -77,14 +82,21 @@ export class RpcClient implements AsyncDisposable {
   constructor(options: RpcClientOptions = {}) {
     this.#options = resolveClientOptions(options);
     if (options.onStateChange !== undefined) this.#stateListeners.add(options.onStateChange);
-    const { maxMessageBytes, resendAfterMs, reply, requireServer } = this.#options;
+    const { maxMessageBytes, resendAfterMs, reply, requireServer, interceptors } = this.#options;
+    if (interceptors.length > 0) {
+      this.#intercepted = intercept(
+        ({ service, input, options }) => new Promise(this.#submission(service, input, options)),
+        interceptors,
+      );
+    }
     this.#limit = new MessageSizeLimit(maxMessageBytes);
     this.#calls = new PendingCalls({
       onDeadlineNear: (call) => this.#diagnose(call),
       onDeadline: (call) => this.#onDeadline(call),
       onAbort: (call, signal) => this.#calls.fail(call, cancelled(this.#place(call), signal)),
-      onSettled: (outcome) => {
+      onSettled: (call, outcome) => {
         this.#counters.callSettled(outcome);
+        logCall(call, outcome);
         if (this.#calls.size === 0) this.#lostRequests.stop();
       },
     });
@@ -162,18 +174,11 @@ export class RpcClient implements AsyncDisposable {
     input: Input,
     options: CallOptions = {},
   ): Promise<Output> {
-    return new Promise((resolve, reject) => {
-      try {
-        this.#submit(
-          service as CalledService<unknown, unknown>,
-          input,
-          options,
-          resolve as (output: unknown) => void,
-        );
-      } catch (error) {
-        reject(RpcError.from(error));
-      }
-    });
+    const called = service as CalledService<unknown, unknown>;
+    if (this.#intercepted === undefined) {
+      return new Promise(this.#submission(called, input, options)) as Promise<Output>;
+    }
+    return this.#callIntercepted(called, input, options) as Promise<Output>;
   }
 
   /** Closes the connection; calls that still wait are rejected with `cancelled`. */
@@ -188,6 +193,38 @@ export class RpcClient implements AsyncDisposable {
     await this.close();
   }
 
+  /** What a call's promise begins with: no method of its own calls it, since each hides a caller in a stack. */
+  #submission(
+    service: CalledService<unknown, unknown>,
+    input: unknown,
+    options: CallOptions,
+  ): (resolve: (output: unknown) => void, reject: (error: RpcError) => void) => void {
+    return (resolve, reject) => {
+      try {
+        this.#submit(service, input, options, resolve);
+      } catch (error) {
+        reject(RpcError.from(error));
+      }
+    };
+  }
+
+  async #callIntercepted(
+    service: CalledService<unknown, unknown>,
+    input: unknown,
+    options: CallOptions,
+  ): Promise<unknown> {
+    const broker = String(this.#broker);
+    try {
+      return await this.#intercepted!({ service, broker, input, options });
+    } catch (error) {
+      throw RpcError.from(error);
+    }
+  }
+
+  get #broker(): BrokerUrl {
+    return this.#supervisor?.broker ?? this.#options.brokers[0]!;
+  }
+
   #submit(
     service: CalledService<unknown, unknown>,
     input: unknown,
@@ -196,7 +233,7 @@ export class RpcClient implements AsyncDisposable {
   ): void {
     if (this.#closed) throw closed();
     const queue = this.#queueOf(service);
-    const { timeoutMs = this.#options.timeoutMs, signal, headers } = options;
+    const { timeoutMs = this.#options.timeoutMs, signal, headers, observer } = options;
     const { idempotent = service.idempotent ?? false } = options;
     checkTimeout("timeoutMs", timeoutMs);
     if (signal?.aborted) throw cancelled(nameOf({ service, input }), signal);
@@ -227,6 +264,7 @@ export class RpcClient implements AsyncDisposable {
       idempotent,
       unknownReplies: this.#counters.stats.repliesUnknown,
       signal,
+      observer,
       resolve,
       sent: 0,
       sentAt: 0,
@@ -236,6 +274,13 @@ export class RpcClient implements AsyncDisposable {
     supervisor.open();
     this.#lostRequests.start();
     this.#outbox.send(call, now);
+    if (observer !== undefined) this.#notifyHeld(call, observer);
+  }
+
+  #notifyHeld({ id, sent }: PendingCall, observer: CallObserver): void {
+    const { state } = this;
+    if (sent > 0 || state !== "connecting" && state !== "blocked") return;
+    notify(observer, (observer) => observer.requestHeld?.(id, state));
   }
 
   #queueOf({ queue }: CalledService<unknown, unknown>): CalledQueue {
@@ -315,10 +360,9 @@ export class RpcClient implements AsyncDisposable {
   }
 
   #place(call: PendingCall): string {
-    const broker = this.#supervisor?.broker ?? this.#options.brokers[0];
     const { queue, service } = call;
     const from = service.describe === undefined ? "" : ` from ${queue.name}`;
-    return `${nameOf(call)}${from} on ${broker}`;
+    return `${nameOf(call)}${from} on ${this.#broker}`;
   }
 }
 

@@ -4,10 +4,31 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import type { RpcErrorCode } from "../../errors.ts";
+import { stackOf } from "../../text.ts";
+
+const logger = getLogger(["fibrpc", "client"]);
 
 /** How a call ended: with a response, or with an error of a code. */
 export type CallOutcome = "response" | RpcErrorCode;
+
+/** Is called with what becomes of one call's request. What it throws is logged, and changes nothing. */
+export interface CallObserver {
+  /** The request was published with this correlation id; `attempt` counts from 1. */
+  requestSent?(id: string, attempt: number): void;
+  /** The request can't be published at present: there is no connection, or the broker takes no messages. */
+  requestHeld?(id: string, reason: "connecting" | "blocked"): void;
+}
+
+/** Calls an observer that is not ours. */
+export function notify(observer: CallObserver, call: (observer: CallObserver) => void): void {
+  try {
+    call(observer);
+  } catch (error) {
+    logger.error("an observer failed: {error}", { error: stackOf(error) });
+  }
+}
 
 /** Is called with what a client does. */
 export interface ClientObserver {

@@ -1,11 +1,11 @@
 /**
- * Settings of a client and of a call.
+ * Settings of a client.
  *
  * @module
  */
-import type { MessageHeader } from "../../amqp/message.ts";
 import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
 import { type ConnectOptions, resolveConnectOptions } from "../connect_options.ts";
+import type { ClientInterceptor } from "./interceptor.ts";
 
 /** How replies come back; see {@linkcode RpcClientOptions.reply}. */
 export type ReplyMode = "direct" | "queue";
@@ -58,18 +58,8 @@ export interface RpcClientOptions extends ConnectOptions {
    * @default 10000
    */
   resendAfterMs?: number;
-}
-
-/** Settings of one call. */
-export interface CallOptions {
-  /** How long it may take in all, in milliseconds. Default: the client's `timeoutMs`. */
-  timeoutMs?: number;
-  /** Gives the call up: it rejects with `cancelled`. */
-  signal?: AbortSignal;
-  /** Whether it may run more than once. Default: the service's `idempotent`. */
-  idempotent?: boolean;
-  /** Headers of the request, beside what fibrpc sends. */
-  headers?: Record<string, MessageHeader>;
+  /** Run around every call, the first outermost. */
+  interceptors?: readonly ClientInterceptor[];
 }
 
 /** {@linkcode RpcClientOptions}, checked and complete. */
@@ -84,6 +74,7 @@ export function resolveClientOptions(options: RpcClientOptions) {
     requireServer = false,
     maxPending = 100_000,
     resendAfterMs = 10_000,
+    interceptors = [],
   } = options;
   checkChoice("reply", reply, REPLY_MODES);
   checkTimeout("timeoutMs", timeoutMs);
@@ -99,5 +90,6 @@ export function resolveClientOptions(options: RpcClientOptions) {
     requireServer,
     maxPending,
     resendAfterMs,
+    interceptors,
   };
 }

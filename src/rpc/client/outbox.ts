@@ -13,6 +13,7 @@ import { type CallPlace, nameOf, noConsumer, noQueue, outcomeUnknown } from "./c
 import type { CalledQueue } from "./called_queue.ts";
 import type { PendingCall, PendingCalls } from "./pending_calls.ts";
 import { openReplyConsumer, type ReplyConsumer } from "./reply_consumer.ts";
+import { notify } from "./observer.ts";
 import type { ReplyMode } from "./options.ts";
 
 /** How long a returned request waits before it is tried again, in milliseconds: first, and at the most. */
@@ -148,6 +149,10 @@ export class Outbox {
     } catch (error) {
       // Closed meanwhile: the next session sends it. Otherwise it can't be encoded.
       if (!session.channel.isClosed) this.#options.calls.fail(call, RpcError.from(error));
+      return;
+    }
+    if (call.observer !== undefined) {
+      notify(call.observer, (observer) => observer.requestSent?.(call.id, call.sent));
     }
   }
 

@@ -11,7 +11,7 @@ import { AbortSignals } from "./abort_signals.ts";
 import { rejectInCaller } from "./caller_stack.ts";
 import type { CalledQueue } from "./called_queue.ts";
 import { DeadlineQueue } from "./deadline_queue.ts";
-import type { CallOutcome } from "./observer.ts";
+import type { CallObserver, CallOutcome } from "./observer.ts";
 
 /** How long before its deadline a call looks at the queue, for the error's message, in milliseconds. */
 const DIAGNOSIS_MS = 250;
@@ -35,6 +35,7 @@ export interface PendingCall {
   /** How many replies of no call had come before. */
   readonly unknownReplies: number;
   readonly signal: AbortSignal | undefined;
+  readonly observer: CallObserver | undefined;
   /** Takes the output, or a promise that rejects. */
   readonly resolve: (output: unknown) => void;
   /** How often its request was published. */
@@ -56,7 +57,7 @@ export interface PendingCallEvents {
   readonly onDeadline: (call: PendingCall) => void;
   readonly onAbort: (call: PendingCall, signal: AbortSignal) => void;
   /** A call has ended; it waits no more. */
-  readonly onSettled: (outcome: CallOutcome) => void;
+  readonly onSettled: (call: PendingCall, outcome: CallOutcome) => void;
 }
 
 /** All calls of a client that wait. */
@@ -123,7 +124,7 @@ export class PendingCalls implements Iterable<PendingCall> {
     if (call.deadlineTimer !== undefined) clearTimeout(call.deadlineTimer);
     if (call.resendTimer !== undefined) clearTimeout(call.resendTimer);
     if (call.signal !== undefined) this.#signals.delete(call, call.signal);
-    this.#events.onSettled(outcome);
+    this.#events.onSettled(call, outcome);
   }
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { getLogger } from "@logtape/logtape";
+import type { MessageProperties } from "../../amqp/message.ts";
 import { MAX_TIMEOUT_MS } from "../../checks.ts";
 import { RpcError } from "../../errors.ts";
 import { TRANSIENT } from "../../protocol/names.ts";
@@ -15,10 +16,12 @@ import { MessageSizeLimit } from "../message_limit.ts";
 import type { ServedService } from "../service.ts";
 import { contextOf, isRequeue, type RpcHandler } from "./handler.ts";
 import { LogLimit } from "./log_limit.ts";
-import type { RequestOutcome, ServerCounters } from "./observer.ts";
+import { intercept, type InterceptedHandler, type ServerInterceptor } from "./interceptor.ts";
+import type { RequestOutcome, ServerCounters, ServerObserver } from "./observer.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
 import { COMPARED_BODY_BYTES, type ReceivedRequest } from "./request.ts";
+import { logFields } from "./request_log.ts";
 
 const logger = getLogger(["fibrpc", "server"]);
 
@@ -35,6 +38,8 @@ const GIVEN_UP_LIMIT_MS = 5_000;
 export interface DispatcherOptions<Input, Output> {
   readonly service: ServedService<Input, Output>;
   readonly handler: RpcHandler<Input, Output>;
+  /** What runs around it. */
+  readonly interceptors?: readonly ServerInterceptor[];
   readonly concurrency: number;
   readonly maxTimeMs: number;
   readonly maxAttempts: number;
@@ -44,6 +49,7 @@ export interface DispatcherOptions<Input, Output> {
   readonly ownQueues: ReadonlySet<string>;
   /** What the log says how often it happened. */
   readonly counters: ServerCounters;
+  readonly observer: Required<ServerObserver>;
   /** Whether a reply there would cost the connection. */
   readonly checkReplyTo: (replyTo: string) => Refusal | Promise<Refusal>;
 }
@@ -51,6 +57,8 @@ export interface DispatcherOptions<Input, Output> {
 /** Admits, serves and answers the requests of one service. */
 export class Dispatcher<Input, Output> {
   readonly #options: DispatcherOptions<Input, Output>;
+  /** `undefined` without interceptors: most servers have none, and each request would pay. */
+  readonly #intercepted: InterceptedHandler | undefined;
   /** The requests that handlers are at work on, by their keys. */
   readonly #inFlight = new Map<string, ReceivedRequest>();
   readonly #limit: MessageSizeLimit;
@@ -62,6 +70,8 @@ export class Dispatcher<Input, Output> {
 
   constructor(options: DispatcherOptions<Input, Output>) {
     this.#options = options;
+    const { handler, interceptors = [] } = options;
+    if (interceptors.length > 0) this.#intercepted = intercept(handler, interceptors);
     this.#limit = new MessageSizeLimit(options.maxMessageBytes);
   }
 
@@ -92,7 +102,7 @@ export class Dispatcher<Input, Output> {
     if (request.channel.isLost) return false;
     if (refusal === undefined) return true;
     request.channel.reject(request, "rejected");
-    this.#logRejection(refusal);
+    this.#logRejection(request, refusal);
     return false;
   }
 
@@ -107,9 +117,10 @@ export class Dispatcher<Input, Output> {
     if (first !== undefined && isSameCall(request) && !first.expired) {
       return this.#serveWith(first, request);
     }
+    request.startedAt = performance.now();
     let result: Output | PromiseLike<Output>;
     try {
-      result = this.#options.handler(this.#decode(request), contextOf(request));
+      result = this.#handle(request);
     } catch (error) {
       this.#replyError(request, error);
       return;
@@ -140,6 +151,21 @@ export class Dispatcher<Input, Output> {
     });
   }
 
+  #handle(request: ReceivedRequest): Output | PromiseLike<Output> {
+    const { service, handler } = this.#options;
+    const input = this.#decode(request);
+    const context = contextOf(request);
+    if (this.#intercepted === undefined) return handler(input, context);
+    const broker = String(request.channel.connection.broker);
+    const incoming = {
+      service: service as ServedService<unknown, unknown>,
+      broker,
+      input,
+      context,
+    };
+    return this.#intercepted(incoming) as Output | PromiseLike<Output>;
+  }
+
   #limitTime(request: ReceivedRequest): ReturnType<typeof setTimeout> | undefined {
     const { maxTimeMs } = this.#options;
     if (maxTimeMs > MAX_TIMEOUT_MS) return undefined; // No limit.
@@ -157,7 +183,10 @@ export class Dispatcher<Input, Output> {
       return this.#options.service.input.decode(request.takeBody(), request.message.properties);
     } catch (thrown) {
       if (thrown instanceof RpcError) throw thrown;
-      logger.debug("a request can't be decoded: {error}", { error: stackOf(thrown) });
+      logger.debug("request {requestId} can't be decoded: {error}", {
+        ...logFields(request),
+        error: stackOf(thrown),
+      });
       const text = `the request can't be decoded: ${messageOf(thrown)}`;
       throw new RpcError("invalid_argument", text);
     }
@@ -173,18 +202,13 @@ export class Dispatcher<Input, Output> {
 
   /** Answers a request that took its server with it too often. */
   giveUp(request: ReceivedRequest): void {
-    const { maxAttempts, service: { queue }, counters } = this.#options;
+    const { maxAttempts, counters } = this.#options;
     const givenUp = counters.stats.givenUp + 1;
     const level = this.#givenUpLog.passes() ? "error" : "debug";
     logger[level](
-      "gave up a request of {queue} that took its server with it {maxAttempts} times " +
+      "gave up request {requestId} of {queue}, which took its server with it {maxAttempts} times " +
         "({givenUp} such requests so far)",
-      {
-        queue,
-        maxAttempts,
-        givenUp,
-        correlationId: request.message.properties.correlationId,
-      },
+      { ...logFields(request), maxAttempts, givenUp },
     );
     const text = `the request was given up: its server died ${maxAttempts} times in a row`;
     this.#replyError(request, new RpcError("internal", text), "poisoned");
@@ -199,10 +223,13 @@ export class Dispatcher<Input, Output> {
     }
   };
 
-  #logRejection(reason: string): void {
+  #logRejection(request: ReceivedRequest, reason: string): void {
     if (!this.#rejectionLog.passes()) return;
     const { rejected } = this.#options.counters.stats;
-    logger.warn("rejected a request that can't be answered: {reason} ({rejected} so far)", {
+    const text =
+      "rejected request {requestId}, which can't be answered: {reason} ({rejected} so far)";
+    logger.warn(text, {
+      ...logFields(request),
       reason,
       rejected,
     });
@@ -210,7 +237,7 @@ export class Dispatcher<Input, Output> {
 
   /** Counts a reply that came back: its queue does not exist. */
   countReturned(replyTo: string): void {
-    this.#options.counters.replyReturned();
+    this.#options.observer.replyReturned(replyTo);
     if (!this.#returnLog.passes()) return;
     const { unroutable } = this.#options.counters.stats;
     logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {
@@ -225,7 +252,12 @@ export class Dispatcher<Input, Output> {
       const { output } = this.#options.service;
       const body = output.encode(response);
       if (!this.#limit.allows(body)) throw this.#limit.error(body, "the result");
-      const properties = { contentType: output.contentType, deliveryMode: TRANSIENT };
+      const properties: MessageProperties = {
+        contentType: output.contentType,
+        deliveryMode: TRANSIENT,
+      };
+      const { replyHeaders } = request;
+      if (replyHeaders !== undefined) properties.headers = replyHeaders;
       request.channel.reply(request, { body, properties }, "response");
     } catch (error) {
       this.#replyError(request, error);
@@ -251,22 +283,25 @@ export class Dispatcher<Input, Output> {
     if (isRequeue(thrown)) {
       const level = this.#requeueLog.passes() ? "warn" : "debug";
       const { message: reason } = thrown;
-      logger[level]("a request goes back to {queue}: {reason}", {
-        queue: this.#options.service.queue,
-        reason,
-      });
+      const text = "request {requestId} goes back to {queue}: {reason}";
+      logger[level](text, { ...logFields(request), reason });
       request.channel.requeue(request);
       return;
     }
     if (!(thrown instanceof RpcError)) {
       const level = this.#failureLog.passes() ? "error" : "debug";
-      logger[level]("a handler failed: {error} ({errors} errors so far)", {
+      const text = "the handler of request {requestId} failed: {error} ({errors} errors so far)";
+      logger[level](text, {
+        ...logFields(request),
         error: stackOf(thrown),
         errors: this.#options.counters.stats.errors + 1,
       });
     }
     const error = RpcError.from(thrown, "internal", INTERNAL_MESSAGE);
-    request.channel.reply(request, this.#encodeError(error), outcome ?? error.code);
+    const { body, properties } = this.#encodeError(error);
+    const headers = { ...request.replyHeaders, ...properties.headers };
+    const reply = { body, properties: { ...properties, headers } };
+    request.channel.reply(request, reply, outcome ?? error.code);
   }
 
   /** What is over the broker's limit would cost the channel: details go, then the message is cut. */

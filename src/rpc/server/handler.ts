@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { MessageHeader } from "../../amqp/message.ts";
 import type { ReceivedRequest } from "./request.ts";
 
 /**
@@ -47,6 +48,8 @@ export interface HandlerContext {
   readonly contentType: string | undefined;
   /** The request's headers. */
   readonly headers: Readonly<Record<string, unknown>>;
+  /** What a handler writes here becomes headers of the reply, whether that is a response or an error. */
+  readonly replyHeaders: Record<string, MessageHeader>;
   /** Whether the request was delivered before, and not acknowledged. */
   readonly redelivered: boolean;
   /**
@@ -85,6 +88,7 @@ export function createHandlerContext(parts: Partial<HandlerContext> = {}): Handl
     correlationId: undefined,
     contentType: undefined,
     headers: {},
+    replyHeaders: {},
     redelivered: false,
     timeLeftMs: () => undefined,
     isCallerGone: () => Promise.resolve(false),
@@ -122,6 +126,10 @@ class LazyContext implements HandlerContext {
     return this.#request.message.properties.headers ?? NO_HEADERS;
   }
 
+  get replyHeaders(): Record<string, MessageHeader> {
+    return this.#request.replyHeaders ??= {};
+  }
+
   get redelivered(): boolean {
     return this.#request.redelivered;
   }
@@ -143,6 +151,7 @@ const KEYS: readonly string[] = [
   "correlationId",
   "contentType",
   "headers",
+  "replyHeaders",
   "redelivered",
   "timeLeftMs",
   "isCallerGone",

@@ -4,7 +4,11 @@
  *
  * @module
  */
+import { getLogger } from "@logtape/logtape";
 import type { RpcErrorCode } from "../../errors.ts";
+import { stackOf } from "../../text.ts";
+
+const logger = getLogger(["fibrpc", "server"]);
 
 /**
  * How a request ended: with a response, with an error of a code, or without a
@@ -29,14 +33,69 @@ export type RequestOutcome =
   | "returned"
   | "lost";
 
-/** Is called with what a server does. */
+/** One request, as those see it who watch what a server does. */
+export interface ObservedRequest {
+  /** The queue that it came from. */
+  readonly queue: string;
+  /** Its correlation id, if it has one. */
+  readonly correlationId: string | undefined;
+  /** Its headers, if it has any. */
+  readonly headers: Readonly<Record<string, unknown>> | undefined;
+  /** Whether it was delivered before, and not acknowledged. */
+  readonly redelivered: boolean;
+  /** The size of its body. */
+  readonly bodyBytes: number;
+  /** When it was delivered, on the clock of `performance.now()`. */
+  readonly receivedAt: number;
+  /** When it was given to its handler, on the same clock; `undefined` if it was not. */
+  readonly startedAt: number | undefined;
+  /** The size of the reply's body; 0 before there is one. */
+  readonly replyBytes: number;
+}
+
+/**
+ * Is called with what a server does. What it throws is logged, and changes
+ * nothing. It is called for every request: what it does should take a
+ * microsecond.
+ */
 export interface ServerObserver {
   /** A request was delivered. */
-  requestReceived(): void;
+  requestReceived?(request: ObservedRequest): void;
   /** A request that was delivered has ended. */
-  requestSettled(outcome: RequestOutcome): void;
+  requestSettled?(request: ObservedRequest, outcome: RequestOutcome): void;
   /** A reply came back, because its queue does not exist. */
-  replyReturned(): void;
+  replyReturned?(replyTo: string): void;
+}
+
+/** Calls several observers, in their order. */
+export class Observers implements Required<ServerObserver> {
+  readonly #observers: readonly ServerObserver[];
+
+  constructor(...observers: readonly (ServerObserver | undefined)[]) {
+    this.#observers = observers.filter((observer) => observer !== undefined);
+  }
+
+  requestReceived(request: ObservedRequest): void {
+    this.#call((observer) => observer.requestReceived?.(request));
+  }
+
+  requestSettled(request: ObservedRequest, outcome: RequestOutcome): void {
+    this.#call((observer) => observer.requestSettled?.(request, outcome));
+  }
+
+  replyReturned(replyTo: string): void {
+    this.#call((observer) => observer.replyReturned?.(replyTo));
+  }
+
+  #call(call: (observer: ServerObserver) => void): void {
+    for (const observer of this.#observers) {
+      try {
+        call(observer);
+      } catch (error) {
+        logger.error("an observer failed: {error}", { error: stackOf(error) });
+      }
+    }
+  }
 }
 
 /** What a server has done so far. */
@@ -95,7 +154,7 @@ export class ServerCounters implements ServerObserver {
     this.stats.requests += 1;
   }
 
-  requestSettled(outcome: RequestOutcome): void {
+  requestSettled(_request: unknown, outcome: RequestOutcome): void {
     for (const count of COUNTED[outcome] ?? ERROR) this.stats[count] += 1;
   }
 

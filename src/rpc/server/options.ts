@@ -6,6 +6,8 @@
 import { QUEUE_TYPES, type QueueType } from "../../amqp/queue.ts";
 import { checkChoice, checkInteger, checkTimeout } from "../../checks.ts";
 import { type ConnectOptions, resolveConnectOptions } from "../connect_options.ts";
+import type { ServerInterceptor } from "./interceptor.ts";
+import type { ServerObserver } from "./observer.ts";
 
 /** Settings of an `RpcServer`. */
 export interface RpcServerOptions extends ConnectOptions {
@@ -23,6 +25,10 @@ export interface RpcServerOptions extends ConnectOptions {
    * @default 30000
    */
   drainTimeoutMs?: number;
+  /** Run around every handler, the first outermost. */
+  interceptors?: readonly ServerInterceptor[];
+  /** Is called with each request and how it ended: for metrics. */
+  observer?: ServerObserver;
 }
 
 /** Settings of one service of an `RpcServer`. */
@@ -103,7 +109,9 @@ export function resolveServerOptions(options: RpcServerOptions) {
   const { connectTimeoutMs = 10_000, drainTimeoutMs = 30_000 } = options;
   checkTimeout("connectTimeoutMs", connectTimeoutMs);
   checkTimeout("drainTimeoutMs", drainTimeoutMs);
-  return { ...resolveConnectOptions(options, "server"), connectTimeoutMs, drainTimeoutMs };
+  const { interceptors = [], observer } = options;
+  const connect = resolveConnectOptions(options, "server");
+  return { ...connect, connectTimeoutMs, drainTimeoutMs, interceptors, observer };
 }
 
 /** Fills in the defaults; throws `invalid_argument` for a setting out of its range. */

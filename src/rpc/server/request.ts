@@ -3,13 +3,16 @@
  *
  * @module
  */
+import { utf8Length } from "../../bytes.ts";
 import type { Connection } from "../../amqp/connection.ts";
-import type { Delivery, MessageProperties } from "../../amqp/message.ts";
-import type { RequestOutcome } from "./observer.ts";
+import type { Delivery, MessageHeader, MessageProperties } from "../../amqp/message.ts";
+import type { ObservedRequest, RequestOutcome } from "./observer.ts";
 import { MAX_TIMEOUT_MS } from "../../checks.ts";
 
 /** The channel that a request arrived on; exactly one of these methods settles it. */
 export interface SettlementChannel {
+  /** The queue whose requests they are. */
+  readonly queue: string;
   readonly connection: Connection;
   /** Whether its requests are out of reach: they are delivered again, here or elsewhere. */
   readonly isLost: boolean;
@@ -37,8 +40,14 @@ export const COMPARED_BODY_BYTES = 256;
 
 const EMPTY = new Uint8Array();
 
-export class ReceivedRequest {
+export class ReceivedRequest implements ObservedRequest {
   readonly channel: SettlementChannel;
+  readonly receivedAt: number;
+  readonly bodyBytes: number;
+  startedAt: number | undefined;
+  /** What its handler adds to the headers of its reply. */
+  replyHeaders: Record<string, MessageHeader> | undefined;
+  #replyBody: string | Uint8Array = EMPTY;
   #message: Kept;
   #deadline: number | undefined;
   #key: string | undefined;
@@ -57,6 +66,8 @@ export class ReceivedRequest {
    */
   constructor(channel: SettlementChannel, message: Delivery, deliveredAt: number) {
     this.channel = channel;
+    this.receivedAt = deliveredAt;
+    this.bodyBytes = message.body?.length ?? 0;
     this.#message = message;
     // The broker lets nothing else than digits through. With 0 it is delivered at once or never.
     const timeMs = Number(message.properties.expiration ?? 0);
@@ -66,6 +77,24 @@ export class ReceivedRequest {
   /** The delivery, for its tag and properties. */
   get message(): Kept {
     return this.#message;
+  }
+
+  get queue(): string {
+    return this.channel.queue;
+  }
+
+  get correlationId(): string | undefined {
+    return this.#message.properties.correlationId;
+  }
+
+  get headers(): Readonly<Record<string, unknown>> | undefined {
+    return this.#message.properties.headers;
+  }
+
+  get replyBytes(): number {
+    return typeof this.#replyBody === "string"
+      ? utf8Length(this.#replyBody)
+      : this.#replyBody.length;
   }
 
   get replyTo(): string {
@@ -158,6 +187,11 @@ export class ReceivedRequest {
     this.#settled ??= Promise.withResolvers();
     if (this.#outcome !== undefined) this.#settled.resolve();
     return this.#settled.promise;
+  }
+
+  /** Was given its reply. */
+  replied({ body }: Reply): void {
+    this.#replyBody = body;
   }
 
   /** Ends it: the one place where a request does. */

@@ -16,13 +16,28 @@ import { ReceivedRequest, type Reply, type SettlementChannel } from "./request.t
 
 const logger = getLogger(["fibrpc", "server"]);
 
+/** What the requests of a channel have in common. */
+export interface RequestChannelOptions {
+  /** The queue whose requests they are. */
+  readonly queue: string;
+  /** Looks at reply addresses. */
+  readonly probe: ReplyProbe;
+  /** Remembers the requests that are lost with the channel. */
+  readonly losses: OwnLosses;
+  /** Is called with each request and its outcome. */
+  readonly observer: Required<ServerObserver>;
+  /** Is called whenever there is one open request less, or none is left. */
+  readonly onSettled: () => void;
+}
+
 /** The requests of one channel. */
 export class RequestChannel implements SettlementChannel {
+  readonly queue: string;
   readonly connection: Connection;
   readonly channel: Channel;
   /** Delivered, and not settled yet. */
   readonly open: Set<ReceivedRequest> = new Set();
-  readonly #observer: ServerObserver;
+  readonly #observer: Required<ServerObserver>;
   readonly #onSettled: () => void;
   readonly #probe: ReplyProbe;
   readonly #losses: OwnLosses;
@@ -30,22 +45,12 @@ export class RequestChannel implements SettlementChannel {
   readonly #held: (() => void)[] = [];
   #lost: Error | undefined;
 
-  /**
-   * @param connection The connection.
-   * @param channel The channel.
-   * @param probe Looks at reply addresses.
-   * @param losses Remembers the requests that are lost with the channel.
-   * @param observer Is called with each request and its outcome.
-   * @param onSettled Called whenever there is one open request less, or none is left.
-   */
   constructor(
     connection: Connection,
     channel: Channel,
-    probe: ReplyProbe,
-    losses: OwnLosses,
-    observer: ServerObserver,
-    onSettled: () => void,
+    { queue, probe, losses, observer, onSettled }: RequestChannelOptions,
   ) {
+    this.queue = queue;
     this.connection = connection;
     this.channel = channel;
     this.#probe = probe;
@@ -68,7 +73,7 @@ export class RequestChannel implements SettlementChannel {
   take(message: Delivery): ReceivedRequest {
     const request = new ReceivedRequest(this, message, this.connection.receivedAt);
     this.open.add(request);
-    this.#observer.requestReceived();
+    this.#observer.requestReceived(request);
     return request;
   }
 
@@ -80,6 +85,7 @@ export class RequestChannel implements SettlementChannel {
     }
     const { replyTo, message: { properties: { correlationId } } } = request;
     const { body, properties } = reply;
+    request.replied(reply);
     if (correlationId !== undefined) properties.correlationId = correlationId;
     // Brokers differ on what mandatory means for a direct address.
     const mandatory = !replyTo.startsWith(DIRECT_REPLY_TO);
@@ -126,7 +132,7 @@ export class RequestChannel implements SettlementChannel {
       this.#losses.add(request);
       request.abort(reason);
       request.settle("lost");
-      this.#observer.requestSettled("lost");
+      this.#observer.requestSettled(request, "lost");
     }
     this.open.clear();
     this.#onSettled();
@@ -140,7 +146,7 @@ export class RequestChannel implements SettlementChannel {
   #settle(request: ReceivedRequest, outcome: RequestOutcome): void {
     request.settle(outcome);
     this.open.delete(request);
-    this.#observer.requestSettled(outcome);
+    this.#observer.requestSettled(request, outcome);
     this.#onSettled();
   }
 }

@@ -15,7 +15,8 @@ import { pause } from "../../time.ts";
 import type { ServedService } from "../service.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { RpcHandler } from "./handler.ts";
-import type { ServerCounters } from "./observer.ts";
+import type { ServerInterceptor } from "./interceptor.ts";
+import type { ServerCounters, ServerObserver } from "./observer.ts";
 import type { ResolvedServeOptions } from "./options.ts";
 import { OwnLosses } from "./quarantine/own_losses.ts";
 import { Quarantine } from "./quarantine/quarantine.ts";
@@ -45,6 +46,8 @@ export interface ServedQueueOwner {
   readonly maxMessageBytes: number;
   readonly ownQueues: ReadonlySet<string>;
   readonly counters: ServerCounters;
+  readonly observer: Required<ServerObserver>;
+  readonly interceptors: readonly ServerInterceptor[];
   /** Looks whether callers are there. */
   readonly probe: ReplyProbe;
   /** Its connection is lost to whoever makes up addresses: it looks for nothing else. */
@@ -99,6 +102,11 @@ export class ServedQueue {
     });
     this.#losses = new OwnLosses(2 * options.prefetch);
     if (options.quarantine) this.#quarantine = this.#makeQuarantine();
+  }
+
+  /** Whether the broker delivers its requests. */
+  get isConsuming(): boolean {
+    return this.#consumer?.isActive === true;
   }
 
   get pending(): number {
@@ -189,17 +197,23 @@ export class ServedQueue {
   }
 
   async #openChannel(connection: Connection, onSettled: () => void): Promise<RequestChannel> {
-    const { probe, counters, onSettled: onAnySettled } = this.#owner;
+    const { probe, observer, onSettled: onAnySettled } = this.#owner;
     const channel = await connection.openChannel();
-    const requests = new RequestChannel(connection, channel, probe, this.#losses, counters, () => {
-      if (requests.lost === undefined) {
-        onSettled();
-      } else {
-        this.#consumers.delete(requests);
-        this.#channels.delete(requests);
-        this.#dispatcher.learn(requests.lost);
-      }
-      onAnySettled();
+    const requests = new RequestChannel(connection, channel, {
+      queue: this.#queue,
+      probe,
+      losses: this.#losses,
+      observer,
+      onSettled: () => {
+        if (requests.lost === undefined) {
+          onSettled();
+        } else {
+          this.#consumers.delete(requests);
+          this.#channels.delete(requests);
+          this.#dispatcher.learn(requests.lost);
+        }
+        onAnySettled();
+      },
     });
     channel.onReturn(({ routingKey }) => this.#dispatcher.countReturned(routingKey));
     this.#channels.add(requests);

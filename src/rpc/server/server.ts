@@ -17,7 +17,7 @@ import { quote } from "../../text.ts";
 import { settledWithin } from "../../time.ts";
 import { checkQueueName, type ServedService } from "../service.ts";
 import type { RpcHandler } from "./handler.ts";
-import { type RpcServerStats, ServerCounters } from "./observer.ts";
+import { Observers, type RpcServerStats, ServerCounters } from "./observer.ts";
 import {
   type ResolvedServerOptions,
   resolveServeOptions,
@@ -27,7 +27,25 @@ import {
 } from "./options.ts";
 import { ensureReplyPermission } from "./reply_to/reply_permission.ts";
 import { ReplyProbe } from "./reply_to/reply_probe.ts";
+import { RequestLog } from "./request_log.ts";
 import { ServedQueue } from "./served_queue.ts";
+
+/**
+ * Whether a server takes requests: `ready`, or what keeps it from that.
+ *
+ * - `idle`, `connecting`, `blocked`, `draining`, `closed`: its connection's state.
+ * - `refused`: the broker is there and refuses the connection, or the set-up.
+ * - `not_consuming`: a consumer was cancelled or its queue deleted; it is being set up again.
+ */
+export type ServerReadiness =
+  | "ready"
+  | "idle"
+  | "connecting"
+  | "refused"
+  | "blocked"
+  | "not_consuming"
+  | "draining"
+  | "closed";
 
 /** How long a drain waits until the broker confirms that no request comes any more, in milliseconds. */
 const CANCEL_TIMEOUT_MS = 2_000;
@@ -57,6 +75,7 @@ export class RpcServer implements AsyncDisposable {
   readonly #options: ResolvedServerOptions;
   readonly #stateListeners = new Set<StateListener>();
   readonly #counters = new ServerCounters();
+  readonly #observer: Observers;
   readonly #queues: ServedQueue[] = [];
   /** The queues that are served, and those beside them. */
   readonly #ownQueues = new Set<string>();
@@ -82,6 +101,7 @@ export class RpcServer implements AsyncDisposable {
   constructor(options: RpcServerOptions = {}) {
     this.#options = resolveServerOptions(options);
     if (options.onStateChange !== undefined) this.#stateListeners.add(options.onStateChange);
+    this.#observer = new Observers(this.#counters, new RequestLog(), options.observer);
     this.#probe = new ReplyProbe(this.#options);
     this.#guardProbe = new ReplyProbe(this.#options);
     this.closed = this.#closed.promise;
@@ -92,6 +112,14 @@ export class RpcServer implements AsyncDisposable {
     if (this.#closing !== undefined) return this.#isClosed ? "closed" : "draining";
     const state = this.#supervisor?.state ?? "idle";
     return state === "closed" ? "idle" : state;
+  }
+
+  /** Whether requests are taken, and if not, why; for a readiness probe. */
+  get readiness(): ServerReadiness {
+    const { state } = this;
+    if (state === "connecting" && this.#supervisor?.isRefused) return "refused";
+    if (state !== "connected") return state;
+    return this.#queues.every(({ isConsuming }) => isConsuming) ? "ready" : "not_consuming";
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */
@@ -146,6 +174,8 @@ export class RpcServer implements AsyncDisposable {
       maxMessageBytes: this.#options.maxMessageBytes,
       ownQueues: this.#ownQueues,
       counters: this.#counters,
+      observer: this.#observer,
+      interceptors: this.#options.interceptors,
       probe: this.#probe,
       guardProbe: this.#guardProbe,
       signal: this.#ending.signal,

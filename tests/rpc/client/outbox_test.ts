@@ -56,7 +56,7 @@ class Scene implements Disposable {
     onDeadlineNear: () => {},
     onDeadline: () => {},
     onAbort: () => {},
-    onSettled: (outcome) => this.outcomes.push(outcome),
+    onSettled: (_call, outcome) => this.outcomes.push(outcome),
   });
   readonly limit = new MessageSizeLimit(1_000);
   readonly outbox: Outbox;
@@ -95,6 +95,7 @@ class Scene implements Disposable {
       idempotent,
       unknownReplies: 0,
       signal: undefined,
+      observer: undefined,
       resolve,
       sent: 0,
       sentAt: 0,

@@ -13,7 +13,7 @@ class Scene implements Disposable {
     onDeadlineNear: () => this.seen.push("near"),
     onDeadline: () => this.seen.push("deadline"),
     onAbort: () => this.seen.push("aborted"),
-    onSettled: (outcome) => this.seen.push(outcome),
+    onSettled: (_call, outcome) => this.seen.push(outcome),
   });
   #ids = 0;
 
@@ -32,6 +32,7 @@ class Scene implements Disposable {
       idempotent: false,
       unknownReplies: 0,
       signal,
+      observer: undefined,
       resolve,
       sent: 0,
       sentAt: 0,

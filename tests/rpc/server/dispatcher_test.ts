@@ -2,7 +2,11 @@ import { assertEquals, assertMatch } from "@std/assert";
 import type { Delivery, MessageProperties } from "../../../src/amqp/message.ts";
 import { RpcError } from "../../../src/errors.ts";
 import { Dispatcher } from "../../../src/rpc/server/dispatcher.ts";
-import { type RequestOutcome, ServerCounters } from "../../../src/rpc/server/observer.ts";
+import {
+  Observers,
+  type RequestOutcome,
+  ServerCounters,
+} from "../../../src/rpc/server/observer.ts";
 import { RequeueError, type RpcHandler } from "../../../src/rpc/server/handler.ts";
 import { resolveServeOptions, type ServeOptions } from "../../../src/rpc/server/options.ts";
 import { CollectedLog } from "../../support/log.ts";
@@ -36,6 +40,7 @@ class Scene {
       ownQueues: new Set(["echo"]),
       handler,
       counters: this.counters,
+      observer: new Observers(this.counters),
       checkReplyTo,
     });
   }
@@ -57,6 +62,7 @@ class Scene {
     };
     const isLost = () => this.#lost;
     const channel = {
+      queue: "echo",
       get isLost() {
         return isLost();
       },
@@ -159,7 +165,7 @@ Deno.test("Dispatcher: a handler that can't work gives its request back", async 
   await scene.dispatcher.serve(scene.request("one"));
   await scene.dispatcher.serve(scene.request("two"));
   assertEquals(scene.settled, [["one", "returned"], ["two", "returned"]]);
-  assertEquals(log.messages(/no memory/, "warning"), ["a request goes back to echo: no memory"]);
+  assertEquals(log.messages(/no memory/, "warning"), ["request - goes back to echo: no memory"]);
   assertEquals(scene.counters.stats.errors, 0);
 });
 

@@ -25,7 +25,7 @@ for (const [outcome, counted] of CASES) {
     const counters = new ServerCounters();
     const before = { ...counters.stats };
     counters.requestReceived();
-    counters.requestSettled(outcome);
+    counters.requestSettled(undefined, outcome);
     counters.replyReturned();
     assertEquals(counters.stats, { ...before, requests: 1, unroutable: 1, ...counted });
   });

@@ -2,7 +2,11 @@ import { assertEquals } from "@std/assert";
 import type { Channel } from "../../../src/amqp/channel.ts";
 import type { Connection } from "../../../src/amqp/connection.ts";
 import type { Delivery, MessageProperties } from "../../../src/amqp/message.ts";
-import { type RequestOutcome, ServerCounters } from "../../../src/rpc/server/observer.ts";
+import {
+  Observers,
+  type RequestOutcome,
+  ServerCounters,
+} from "../../../src/rpc/server/observer.ts";
 import { OwnLosses } from "../../../src/rpc/server/quarantine/own_losses.ts";
 import type { ReplyProbe } from "../../../src/rpc/server/reply_to/reply_probe.ts";
 import type { ReceivedRequest } from "../../../src/rpc/server/request.ts";
@@ -40,10 +44,13 @@ class Scene {
     this.requests = new RequestChannel(
       this.connection as unknown as Connection,
       channel as unknown as Channel,
-      {} as ReplyProbe,
-      this.losses,
-      this.counters,
-      () => this.settled += 1,
+      {
+        queue: "queue",
+        probe: {} as ReplyProbe,
+        losses: this.losses,
+        observer: new Observers(this.counters),
+        onSettled: () => this.settled += 1,
+      },
     );
   }
 

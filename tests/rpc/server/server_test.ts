@@ -475,8 +475,13 @@ Deno.test("HandlerContext: can be copied and taken apart", async () => {
   });
   await peer.send(running.queue, "1", { expiration: "60000" });
   await peer.waitForReplies(1);
-  const keys = ["contentType", "correlationId", "headers", "isCallerGone", "redelivered", "signal"];
-  assertEquals(seen, [false, true, false, [...keys, "timeLeftMs", "user"]]);
+  const keys = ["contentType", "correlationId", "headers", "isCallerGone", "redelivered"];
+  assertEquals(seen, [
+    false,
+    true,
+    false,
+    [...keys, "replyHeaders", "signal", "timeLeftMs", "user"],
+  ]);
 });
 
 Deno.test("RpcServer: a request is answered though its queue is deleted meanwhile", async () => {

@@ -1,0 +1,56 @@
+/**
+ * What runs around every handler of a server: for traces, access, limits.
+ *
+ * @module
+ */
+import type { ServedService } from "../service.ts";
+import type { HandlerContext, RpcHandler } from "./handler.ts";
+
+/** A request on its way to a handler. */
+export interface IncomingRequest {
+  readonly service: ServedService<unknown, unknown>;
+  /** The broker that it came by, as `host:port`. */
+  readonly broker: string;
+  /** What the service's codec made of its body. */
+  readonly input: unknown;
+  readonly context: HandlerContext;
+}
+
+/**
+ * Runs around handlers. It calls `next` once, with the request or with a copy
+ * that differs, and returns what that returned, or something else; or it throws
+ * an `RpcError`, which the caller gets.
+ *
+ * @example Only callers with a token
+ * ```ts
+ * import { RpcError, RpcServer, type ServerInterceptor } from "@fibrpc/fibrpc/server";
+ *
+ * function requireToken(token: string): ServerInterceptor {
+ *   return (request, next) => {
+ *     if (request.context.headers.authorization === `Bearer ${token}`) return next(request);
+ *     throw new RpcError("unauthenticated", "the request has no valid token");
+ *   };
+ * }
+ *
+ * export function newServer(url: string, token: string): RpcServer {
+ *   return new RpcServer({ url, interceptors: [requireToken(token)] });
+ * }
+ * ```
+ */
+export type ServerInterceptor = (
+  request: IncomingRequest,
+  next: (request: IncomingRequest) => unknown,
+) => unknown;
+
+/** What calls a service's handler, the first interceptor being the outermost. */
+export type InterceptedHandler = (request: IncomingRequest) => unknown;
+
+export function intercept<Input, Output>(
+  handler: RpcHandler<Input, Output>,
+  interceptors: readonly ServerInterceptor[],
+): InterceptedHandler {
+  return interceptors.reduceRight<InterceptedHandler>(
+    (next, interceptor) => (request) => interceptor(request, next),
+    ({ input, context }) => handler(input as Input, context),
+  );
+}
