@@ -1,5 +1,5 @@
 /**
- * Makes one file of a module and all that it imports, quick to start.
+ * Makes few files of a module and all that it imports, quick to start.
  *
  * @module
  */
@@ -36,21 +36,28 @@ const __late = (name) => new Proxy({}, {
 });
 `;
 
-/** The main module, and what it starts as a worker. */
-export type Bundles = readonly [main: string, worker: string];
+/** The main module, what it starts as a worker, and what it imports when it is needed. */
+export type Bundles = readonly [main: string, worker: string, ...chunks: string[]];
 
 /**
- * Bundles the command line.
+ * Bundles the command line: what only some commands need is in files of its own.
  *
- * @param folder Where to write the files.
+ * @param folder An empty one for the files.
  */
 export async function bundleProgram(folder: string, signal?: AbortSignal): Promise<Bundles> {
+  await write(["--code-splitting", "--outdir", folder], "src/cli/main.ts", signal);
   const main = `${folder}/fibrpc.js`;
-  await bundle("src/cli/main.ts", main, signal);
+  await Deno.rename(`${folder}/main.js`, main);
+  const chunks: string[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    const file = `${folder}/${name}`;
+    if (file !== main) chunks.push(file);
+    await quicken(file);
+  }
   // The compute pool looks for it beside its own module, by this name.
   const worker = `${folder}/compute_worker.js`;
   await bundle("src/services/fibonacci/pool/compute_worker.ts", worker, signal);
-  return [main, worker];
+  return [main, worker, ...chunks.sort()];
 }
 
 /**
@@ -61,11 +68,22 @@ export async function bundleProgram(folder: string, signal?: AbortSignal): Promi
  * @param output The file to write.
  */
 export async function bundle(module: string, output: string, signal?: AbortSignal): Promise<void> {
-  const args = ["bundle", "--quiet", "--output", output, module];
-  const bundled = await run(Deno.execPath(), args, { signal });
+  await write(["--output", output], module, signal);
+  await quicken(output);
+}
+
+async function write(
+  options: readonly string[],
+  module: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const bundled = await run(Deno.execPath(), ["bundle", "--quiet", ...options, module], { signal });
   signal?.throwIfAborted();
   if (!bundled.success) throw new BuildError(`Could not bundle ${module}:\n${bundled.output}`);
-  await Deno.writeTextFile(output, LOAD + late(await Deno.readTextFile(output)));
+}
+
+async function quicken(file: string): Promise<void> {
+  await Deno.writeTextFile(file, LOAD + late(await Deno.readTextFile(file)));
 }
 
 /** The same program, with the imports of {@linkcode LATE} made late. */

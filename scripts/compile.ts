@@ -41,7 +41,7 @@ function say(text: string): void {
 }
 
 async function compileWithDeno(
-  [main, worker]: Bundles,
+  [main, ...others]: Bundles,
   output: string,
   target: string,
 ): Promise<Result> {
@@ -49,7 +49,8 @@ async function compileWithDeno(
   // What is not listed is refused: a server has nobody to ask.
   args.push("--permission-set", "--no-prompt");
   if (target !== Deno.build.target) args.push("--target", target);
-  args.push("--include", worker, "--output", output, main);
+  for (const file of others) args.push("--include", file);
+  args.push("--output", output, main);
   const limit = AbortSignal.timeout(DENO_COMPILE_LIMIT_MS);
   const signal = AbortSignal.any([stopped.signal, limit]);
   const { success, output: said } = await run(Deno.execPath(), args, { signal });
@@ -58,7 +59,7 @@ async function compileWithDeno(
 }
 
 async function compileWithBun(
-  bundles: Bundles,
+  [main, worker]: Bundles,
   output: string,
   target: string,
 ): Promise<void> {
@@ -66,7 +67,8 @@ async function compileWithBun(
   if (!host) {
     throw new BuildError(`Bun has no base for ${Deno.build.target}`);
   }
-  const args = ["build", "--compile", "--format=esm", "--outfile", output];
+  // It finds the other files by itself; what is split is not loaded before it is needed.
+  const args = ["build", "--compile", "--splitting", "--format=esm", "--outfile", output];
   // Else the executable would obey files of whatever folder it is started in.
   args.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig");
   // And the options that BUN_OPTIONS holds, such as scripts to run first: here they come after
@@ -79,10 +81,10 @@ async function compileWithBun(
     args.push(`--target=bun-${platform}`);
     args.push("--compile-executable-path", await bunBinary(platform, stopped.signal));
   }
-  const compiled = await run(await bunBinary(host, stopped.signal), [...args, ...bundles], {
+  const compiled = await run(await bunBinary(host, stopped.signal), [...args, main, worker], {
     // Not where a bunfig.toml or .env could be; and it leaves its own
     // temporary file where it is when it is stopped.
-    cwd: dirname(bundles[0]),
+    cwd: dirname(main),
     signal: stopped.signal,
   });
   stopped.signal.throwIfAborted();

@@ -8,7 +8,7 @@ import { type Broker, startBroker, uniqueQueue } from "../../tests/support/broke
 import { type Program, spawn } from "../../tests/support/process.ts";
 import { RawChannel } from "../../tests/support/raw_channel.ts";
 import { waitFor } from "../../tests/support/wait.ts";
-import { bundle } from "../bundle.ts";
+import { bundle, bundleProgram } from "../bundle.ts";
 import { childrensCpuSeconds, cpuSecondsOf } from "./cpu.ts";
 import type { Options } from "./options.ts";
 import type { Launch } from "./launch.ts";
@@ -179,6 +179,14 @@ export class Bench implements AsyncDisposable {
     const output = `${this.folder}/${module.replaceAll("/", "_")}.js`;
     await bundle(module, output);
     return output;
+  }
+
+  /** Makes the command line's files in JavaScript, and gives the path of the first. */
+  async bundleCommandLine(): Promise<string> {
+    const folder = `${this.folder}/fibrpc`;
+    await Deno.mkdir(folder);
+    const [main] = await bundleProgram(folder);
+    return main;
   }
 
   /** Starts a client, connected and ready to make its calls. Dispose of the result. */

@@ -5,13 +5,11 @@
  */
 import { type Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
-import { defineCall } from "./commands/call_command.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { leanCommand } from "./options/lean_command.ts";
 import { refuseMisplacedUrls } from "./options/misplaced_url.ts";
 import { report } from "./report.ts";
-import { defineServe } from "./commands/serve_command.ts";
 import { version } from "./version.ts";
 import { stackOf } from "../text.ts";
 
@@ -28,25 +26,28 @@ const USAGE_ERROR = /^(?:error: )?([^]*?)\n(\(Did you mean [^\n]*\n)?$/;
 interface Entry {
   readonly usage: string;
   readonly description: string;
-  /** Gives a command its options, and what to do with them and with the words after `--`. */
-  define(
-    command: Command,
-    environment: Environment,
-    exit: (code: number) => void,
-    words: readonly string[] | undefined,
-  ): void;
+  /** Loads what the command is: no other one is loaded. */
+  load(): Promise<Define>;
 }
+
+/** Gives a command its options, and what to do with them and with the words after `--`. */
+type Define = (
+  command: Command,
+  environment: Environment,
+  exit: (code: number) => void,
+  words: readonly string[] | undefined,
+) => void;
 
 const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
     usage: "[options] [-- command args...]",
     description: "Consume requests, compute or run a command, reply. Signals end it in order.",
-    define: defineServe,
+    load: async () => (await import("./commands/serve_command.ts")).defineServe,
   },
   call: {
     usage: "[options] <n...> | --body <body>... | --lines <lines>",
     description: "Call for each n, or with each body, at once; print the results in order.",
-    define: (command, environment, exit) => defineCall(command, environment, exit),
+    load: async () => (await import("./commands/call_command.ts")).defineCall,
   },
 };
 
@@ -74,9 +75,9 @@ export async function run(environment: Environment): Promise<number> {
     if (name === undefined) {
       await addList(newCommand("fibrpc")).parseAsync(args, { from: "user" });
     } else {
-      const { usage, description, define } = COMMANDS[name]!;
+      const { usage, description, load } = COMMANDS[name]!;
       const command = newCommand(`fibrpc ${name}`).usage(usage).description(description);
-      define(command, environment, (code) => exitCode = code, words);
+      (await load())(command, environment, (code) => exitCode = code, words);
       await command.parseAsync(args, { from: "user" });
     }
   } catch (error) {

@@ -57,7 +57,7 @@ async function made(
   const end = args.indexOf("--");
   const words = end === -1 ? undefined : args.splice(end).slice(1);
   if (name === "serve") defineServe(command, process, exit, words, run.serve);
-  else defineCall(command, process, exit, run);
+  else defineCall(command, process, exit, undefined, run);
   await command.parseAsync(args, { from: "user" });
   assertEquals(exitCode, 7);
   return made!;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleProgram } from "../../scripts/bundle.ts";
 import { type Command, modified, newest, onDeno, ROOT } from "./fibrpc_command.ts";
@@ -25,8 +26,7 @@ export async function fibrpcOnDeno(): Promise<Command> {
 async function make(): Promise<void> {
   await Deno.mkdir(FOLDER, { recursive: true });
   const temporary = await Deno.makeTempDir({ dir: fileURLToPath(FOLDER) });
-  const [main, worker] = await bundleProgram(temporary);
-  await Deno.rename(worker, new URL("compute_worker.js", FOLDER));
-  await Deno.rename(main, new URL("fibrpc.js", FOLDER));
+  const [main, ...others] = await bundleProgram(temporary);
+  for (const file of [...others, main]) await Deno.rename(file, new URL(basename(file), FOLDER));
   await Deno.remove(temporary);
 }

@@ -21,7 +21,7 @@ export async function oneshot(bench: Bench, peers: Peers): Promise<Table[]> {
     measure: () =>
       bench.measureProcess({ ...client, args: [...args, "30"] }, queue, { runs: RUNS }),
   });
-  const bundle = await bench.bundle("src/cli/main.ts");
+  const bundle = await bench.bundleCommandLine();
   return [{
     title: "fib(30), one call, the whole process",
     compare: { key: "wallMs", better: "less" },

@@ -39,6 +39,7 @@ export function defineCall(
   command: Command,
   environment: Environment,
   exit: (code: number) => void,
+  _words?: readonly string[],
   run: typeof RUN = RUN,
 ): void {
   addConnectOptions(command)
