@@ -23,10 +23,17 @@ import { type ConnectFailure, connectFailure, mostTelling, withoutClient } from 
 import { type CredentialsOptions, type Login, loginTo } from "./credentials.ts";
 import { isPlainDelivery, withoutClusterId, withoutHeaders } from "./frames/content_header.ts";
 import { FrameReader } from "./frames/frame_reader.ts";
-import type { FrameView } from "./frames/frame_view.ts";
+import { FrameView } from "./frames/frame_view.ts";
 import { MAX_TEXT_CHARACTERS } from "./frames/publish_frames.ts";
 import { WriteBatch } from "./frames/write_batch.ts";
-import { checkLogin, proposeHeartbeat, refusedMechanism } from "./handshake.ts";
+import {
+  type BrokerInfo,
+  brokerInfo,
+  checkLogin,
+  isStart,
+  proposeHeartbeat,
+  refusedMechanism,
+} from "./handshake.ts";
 import { Liveness } from "./liveness.ts";
 import type { MessageProperties } from "./message.ts";
 import { openSocket } from "./socket/open.ts";
@@ -121,6 +128,8 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
   #agreedFrameMax = LIBRARY_FRAME_MAX;
   #socket: Socket | undefined;
   #hasReceived = false;
+  /** The broker's first frame. */
+  #start: FrameView | undefined;
 
   private constructor(
     broker: BrokerUrl,
@@ -234,6 +243,17 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     return this.#broker;
   }
 
+  /** What the broker says of itself. It is read when it is asked for: most connections are not. */
+  get brokerInfo(): BrokerInfo {
+    if (this.#start !== undefined) return brokerInfo(this.#start);
+    return { product: undefined, version: undefined, clusterName: undefined };
+  }
+
+  /** How many bytes a frame may have. */
+  get agreedFrameMax(): number {
+    return this.#agreedFrameMax;
+  }
+
   /**
    * Opens a channel without waiting for the broker's word: what is sent on it
    * next leaves in the same write.
@@ -327,6 +347,7 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
       const refused = refusedMechanism(view, this.#broker);
       if (refused !== undefined) return this.destroy(refused);
       proposeHeartbeat(view, this.heartbeat);
+      if (isStart(view)) this.#start = copyOf(view);
     }
     const frame = withoutClusterId(view) ?? view;
     try {
@@ -442,4 +463,9 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
     await this.gone;
     clearTimeout(timer);
   }
+}
+
+function copyOf(view: FrameView): FrameView {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice();
+  return new FrameView(bytes.buffer);
 }

@@ -56,6 +56,35 @@ export function refusedMechanism(view: FrameView, broker: BrokerUrl): RpcError |
   );
 }
 
+/** What a broker says of itself: the server properties of `connection.start`. */
+export interface BrokerInfo {
+  /** Such as `RabbitMQ`. */
+  readonly product: string | undefined;
+  /** Such as `4.3.6`. */
+  readonly version: string | undefined;
+  /** The name of its cluster; RabbitMQ makes one of the host's. */
+  readonly clusterName: string | undefined;
+}
+
+/** Whether a frame is the broker's first one, which says what it is. */
+export function isStart(view: FrameView): boolean {
+  return isConnection(view, START);
+}
+
+/** What the broker's first frame says of it. */
+export function brokerInfo(start: FrameView): BrokerInfo {
+  const [properties] = start.getTable(PROPERTIES_OFFSET, false);
+  const text = (name: string) => {
+    const value = properties[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  return {
+    product: text("product"),
+    version: text("version"),
+    clusterName: text("cluster_name"),
+  };
+}
+
 /**
  * Makes a broker that proposes no heartbeat propose ours. The library would
  * take the lower of both, but 0 is none, and not the lowest.

@@ -39,6 +39,8 @@ export interface ConnectionStateChange {
   readonly broker: string;
   /** Why, where there is a reason. */
   readonly reason?: string;
+  /** What the broker says that it is, when it is `connected`: such as `RabbitMQ 4.3.6`. */
+  readonly product?: string;
 }
 
 /** Is called with each change of state. */
@@ -393,7 +395,13 @@ export class ConnectionSupervisor {
     this.#state = state;
     if (state === this.#announced) return;
     this.#announced = state;
-    const change = { state, broker: String(broker), ...(reason === undefined ? {} : { reason }) };
+    const product = state === "connected" ? productOf(this.#connection) : undefined;
+    const change = {
+      state,
+      broker: String(broker),
+      ...(reason !== undefined && { reason }),
+      ...(product !== undefined && { product }),
+    };
     if (state === "connected") logger.debug("connected to {broker}", change);
     if (state === "blocked") logger.warn("{broker} takes no messages: {reason}", change);
     for (const listener of this.#options.stateListeners) {
@@ -404,4 +412,9 @@ export class ConnectionSupervisor {
       }
     }
   }
+}
+
+function productOf(connection: Connection | undefined): string | undefined {
+  const { product, version } = connection?.brokerInfo ?? {};
+  return product === undefined || version === undefined ? undefined : `${product} ${version}`;
 }

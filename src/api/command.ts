@@ -6,5 +6,6 @@
 export {
   type CommandHandler,
   commandHandler,
+  type CommandObserver,
   type CommandOptions,
 } from "../services/command/command.ts";

@@ -5,6 +5,7 @@
  */
 export * from "./service.ts";
 export { RpcServer, type ServerReadiness } from "../rpc/server/server.ts";
+export type { QueueStatus } from "../rpc/server/served_queue.ts";
 export type { IncomingRequest, ServerInterceptor } from "../rpc/server/interceptor.ts";
 export type { RpcServerOptions, ServeOptions } from "../rpc/server/options.ts";
 export type {
@@ -19,7 +20,7 @@ export {
   RequeueError,
   type RpcHandler,
 } from "../rpc/server/handler.ts";
-export type { QueueType } from "../amqp/queue.ts";
+export type { QueueInspection, QueueState, QueueType } from "../amqp/queue.ts";
 export type { ConnectOptions } from "../rpc/connect_options.ts";
 export type { ConnectionState, ConnectionStateChange } from "../amqp/supervisor.ts";
 export type { Credentials } from "../amqp/credentials.ts";

@@ -6,10 +6,23 @@
 import process from "node:process";
 import config from "../../deno.json" with { type: "json" };
 
-/** Such as `0.1.0 (deno 2.9.6)`. */
-export function version(): string {
+/** What runs. */
+export interface ProgramInfo {
+  /** Such as `0.2.0`. */
+  readonly version: string;
+  /** The runtime below it, such as `deno 2.9.6`. */
+  readonly base: string;
+}
+
+export function programInfo(): ProgramInfo {
   const versions: { readonly [base: string]: string | undefined } = globalThis.Deno?.version ??
     process.versions;
   const base = ["bun", "deno", "node"].find((name) => versions[name] !== undefined);
-  return `${config.version} (${base} ${versions[base!]})`;
+  return { version: config.version, base: `${base} ${versions[base!]}` };
+}
+
+/** Such as `0.2.0 (deno 2.9.6)`. */
+export function version(): string {
+  const { version, base } = programInfo();
+  return `${version} (${base})`;
 }

@@ -6,14 +6,19 @@
 import { getLogger } from "@logtape/logtape";
 import { RpcError } from "../../errors.ts";
 import { DEFAULT_QUEUE } from "../../protocol/names.ts";
+import type { ListenAddress } from "../../ops/http/listener.ts";
+import type { Monitor } from "../../ops/monitor.ts";
 import { bytes } from "../../rpc/codec.ts";
 import type { RpcServerOptions, ServeOptions } from "../../rpc/server/options.ts";
 import { RpcServer } from "../../rpc/server/server.ts";
 import { type CommandHandler, commandHandler } from "../../services/command/command.ts";
 import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
+import { messageOf } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exitCodeOf } from "../exit_codes.ts";
+import { HealthFile } from "../health_file.ts";
 import { onEndSignal } from "../signals.ts";
+import { programInfo } from "../version.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 
@@ -23,13 +28,20 @@ const MAX_START_FAILURES = 5;
 /** How long a command may run by default, in milliseconds. */
 const DEFAULT_MAX_TIME_MS = 30_000;
 
-interface EndOptions {
+/** How a server is run, whatever it serves. */
+interface RunOptions {
   /** Whether to end when there is no connection, instead of trying again. */
   readonly exitOnDisconnect: boolean;
+  /** Where to answer probes, scrapes and people. */
+  readonly http?: ListenAddress;
+  /** How often the queue's metrics are renewed, in milliseconds. */
+  readonly queueMetricsMs?: number;
+  /** A file that is there while the server is ready. */
+  readonly healthFile?: string;
 }
 
 /** What `serve -- command` serves. */
-export interface ServedCommandOptions extends RpcServerOptions, ServeOptions, EndOptions {
+export interface ServedCommandOptions extends RpcServerOptions, ServeOptions, RunOptions {
   readonly queue: string;
   /** The file, and its arguments. */
   readonly command: readonly [string, ...string[]];
@@ -38,7 +50,7 @@ export interface ServedCommandOptions extends RpcServerOptions, ServeOptions, En
 }
 
 /** What `serve` serves: Fibonacci, or a command. */
-export type ServeCommandOptions = FibonacciServerOptions & EndOptions | ServedCommandOptions;
+export type ServeCommandOptions = FibonacciServerOptions & RunOptions | ServedCommandOptions;
 
 /**
  * Serves until a signal comes, then drains.
@@ -56,24 +68,33 @@ export async function serve(
     isEnding = true;
     server.close().then(() => ended.resolve(exitCode));
   };
-  const onStateChange: RpcServerOptions["onStateChange"] = ({ state, broker, reason }) => {
+  const onStateChange: RpcServerOptions["onStateChange"] = ({ state, broker, reason, product }) => {
+    healthFile?.update();
     if (state === "connected") {
-      logger.info("Awaiting RPC requests on {queue} at {broker}", { queue, broker });
+      const text = "Awaiting RPC requests on {queue} at {broker} ({product})";
+      logger.info(text, { queue, broker, product });
     } else if (state === "connecting" && exitOnDisconnect && !isEnding) {
       logger.error("no connection to {broker}, and not to try again: {reason}", { broker, reason });
       end(EXIT_UNAVAILABLE);
     }
   };
-  const onStartFailure = (reason: string, inARow: number) => {
+  const startFailed = (reason: string, inARow: number) => {
     logger.error("{reason} ({inARow} times in a row)", { reason, inARow });
     if (inARow === MAX_START_FAILURES && !isEnding) end(EXIT_FAILURE);
   };
+  const { http, queueMetricsMs } = options;
+  const monitor = http && await newMonitor();
   await using handler = "command" in options
-    ? commandHandler({ ...options, onStartFailure })
+    ? commandHandler({
+      ...options,
+      observer: { startFailed, ...monitor?.watchCommands(options.queue) },
+    })
     : undefined;
+  const watched = { ...options, onStateChange, ...(monitor && { observer: monitor.observer }) };
   const server = handler === undefined
-    ? new FibonacciServer({ ...options, onStateChange })
-    : commandServer(handler, { ...options as ServedCommandOptions, onStateChange });
+    ? new FibonacciServer(watched)
+    : commandServer(handler, watched as ServedCommandOptions);
+  let healthFile: HealthFile | undefined;
   onEndSignal(environment, (signal) => {
     isEnding = true;
     const { pending } = server;
@@ -89,6 +110,21 @@ export async function serve(
     });
   });
   environment.onWarning((text) => logger.warn("{text}", { text }));
+  if (http !== undefined) {
+    try {
+      await monitor!.start(server, { address: http, queueMetricsMs });
+      logger.info("health, metrics and a page are at {url}", { url: monitor!.url });
+    } catch (error) {
+      logger.error("can't listen on {address}: {reason}", {
+        address: `${http.host ?? ""}:${http.port}`,
+        reason: messageOf(error),
+      });
+      return EXIT_FAILURE;
+    }
+  }
+  if (options.healthFile !== undefined) {
+    healthFile = new HealthFile(options.healthFile, () => server.readiness === "ready");
+  }
   try {
     await server.start();
   } catch (thrown) {
@@ -96,12 +132,21 @@ export async function serve(
     // Closed before it ever connected: `ended` says why.
     if (error.code !== "cancelled") {
       logger.error("{message} ({code})", { message: error.message, code: error.code });
+      await healthFile?.close();
       return exitCodeOf(error);
     }
   }
   const exitCode = await ended.promise;
+  await healthFile?.close();
+  await monitor?.close();
   logger.info("served {responses} responses and {errors} errors", { ...server.stats });
   return exitCode;
+}
+
+/** Loaded only where it is asked for. */
+async function newMonitor(): Promise<Monitor> {
+  const { Monitor } = await import("../../ops/monitor.ts");
+  return new Monitor(programInfo());
 }
 
 function commandServer(handler: CommandHandler, options: ServedCommandOptions): RpcServer {

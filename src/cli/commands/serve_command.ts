@@ -17,7 +17,7 @@ import type { Environment } from "../environment.ts";
 import { childVariables, findProgram } from "../options/child.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/logging.ts";
 import { serve } from "./serve.ts";
-import { duration, matcher, oneOf, wholeNumber } from "../options/values.ts";
+import { duration, listenAddress, matcher, oneOf, wholeNumber } from "../options/values.ts";
 
 /**
  * Gives `command` its options, and what to do with them.
@@ -75,6 +75,13 @@ export function defineServe(
     )
     .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
     .option(
+      "--http <[host:]port>",
+      "answer probes, Prometheus and people there; a port alone is on loopback, :9464 on all interfaces",
+      listenAddress,
+    )
+    .option("--queue-metrics <time>", "renew the queue's metrics so often, such as 15s", duration)
+    .option("--health-file <file>", "a file that is there, and touched, while requests are taken")
+    .option(
       "--exit-on-disconnect",
       "end with 3 when there is no connection, instead of trying again",
     )
@@ -91,12 +98,17 @@ export function defineServe(
       configureLogging(environment, options, "info");
       const { maxN, workers, prefetch, maxAttempts, quarantine, queueType } = options;
       const { maxTime: maxTimeMs, drainTimeout: drainTimeoutMs } = options;
+      const { http, queueMetrics: queueMetricsMs, healthFile } = options;
+      if (queueMetricsMs !== undefined && http === undefined) {
+        throw new RpcError("invalid_argument", "--queue-metrics needs --http, which shows them");
+      }
       const allowReplyTo = options.allowReplyTo && matcher(options.allowReplyTo);
       const connect = await connectOptions(environment, options, "serve");
       const common = {
         ...connect,
         ...given({ maxTimeMs, prefetch, maxAttempts, quarantine, queueType }),
         ...given({ allowReplyTo, drainTimeoutMs }),
+        ...given({ http, queueMetricsMs, healthFile }),
         exitOnDisconnect: options.exitOnDisconnect ?? false,
       };
       const { concurrency, contentType } = options;

@@ -55,6 +55,19 @@ export function oneOf<Word extends string>(...words: readonly Word[]): (text: st
   };
 }
 
+const ADDRESS = /^(?:(\[[\da-f:.]+\]|[^\s:[\]/@]*)(:))?(\d{1,5})$/i;
+
+/** `[host:]port`: without a host on loopback, with an empty one on all interfaces. */
+export function listenAddress(text: string): { host: string | undefined; port: number } {
+  const [, host = "", colon, digits] = ADDRESS.exec(text) ?? [];
+  const port = Number(digits);
+  if (!(port <= 65_535)) {
+    throw new InvalidArgumentError("It is a port, :port or host:port, such as 9464 or [::1]:9464.");
+  }
+  if (colon === undefined) return { host: "127.0.0.1", port };
+  return { host: host === "" ? undefined : host.replace(/^\[|\]$/g, ""), port };
+}
+
 export function collect(text: string, before: string[] | undefined): string[] {
   return [...before ?? [], text];
 }

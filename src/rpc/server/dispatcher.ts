@@ -61,6 +61,8 @@ export class Dispatcher<Input, Output> {
   readonly #intercepted: InterceptedHandler | undefined;
   /** The requests that handlers are at work on, by their keys. */
   readonly #inFlight = new Map<string, ReceivedRequest>();
+  /** The requests that handlers with a time limit are at work on, answered or not. */
+  readonly #atWork = new Set<ReceivedRequest>();
   readonly #limit: MessageSizeLimit;
   readonly #rejectionLog = new LogLimit();
   readonly #returnLog = new LogLimit();
@@ -73,6 +75,17 @@ export class Dispatcher<Input, Output> {
     const { handler, interceptors = [] } = options;
     if (interceptors.length > 0) this.#intercepted = intercept(handler, interceptors);
     this.#limit = new MessageSizeLimit(options.maxMessageBytes);
+  }
+
+  /** By how much the handler that takes longest is over its time, in milliseconds; 0 if none is. */
+  get overrunMs(): number {
+    const { maxTimeMs } = this.#options;
+    const now = performance.now();
+    let overrunMs = 0;
+    for (const { startedAt } of this.#atWork) {
+      overrunMs = Math.max(overrunMs, now - startedAt! - maxTimeMs);
+    }
+    return overrunMs;
   }
 
   /** Requests come by this connection now. */
@@ -129,19 +142,24 @@ export class Dispatcher<Input, Output> {
       this.#reply(request, result);
       return;
     }
+    const { concurrency, maxTimeMs } = this.#options;
     let isAtWork = true;
+    const end = () => {
+      isAtWork = false;
+      this.#atWork.delete(request);
+    };
     const done = Promise.resolve(result).then(
       (response) => {
-        isAtWork = false;
+        end();
         this.#reply(request, response);
       },
       (error) => {
-        isAtWork = false;
+        end();
         this.#replyError(request, error);
       },
     );
     const { key } = request;
-    const { concurrency } = this.#options;
+    if (maxTimeMs < Infinity) this.#atWork.add(request);
     this.#inFlight.set(key, request);
     const timer = this.#limitTime(request);
     return request.settled.then(() => {
@@ -237,7 +255,7 @@ export class Dispatcher<Input, Output> {
 
   /** Counts a reply that came back: its queue does not exist. */
   countReturned(replyTo: string): void {
-    this.#options.observer.replyReturned(replyTo);
+    this.#options.observer.replyReturned(this.#options.service.queue, replyTo);
     if (!this.#returnLog.passes()) return;
     const { unroutable } = this.#options.counters.stats;
     logger.warn("there is no queue {replyTo} for a reply ({unroutable} such replies so far)", {

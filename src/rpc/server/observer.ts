@@ -63,8 +63,8 @@ export interface ServerObserver {
   requestReceived?(request: ObservedRequest): void;
   /** A request that was delivered has ended. */
   requestSettled?(request: ObservedRequest, outcome: RequestOutcome): void;
-  /** A reply came back, because its queue does not exist. */
-  replyReturned?(replyTo: string): void;
+  /** A reply to a request from `queue` came back, because there is no queue `replyTo`. */
+  replyReturned?(queue: string, replyTo: string): void;
 }
 
 /** Calls several observers, in their order. */
@@ -83,8 +83,8 @@ export class Observers implements Required<ServerObserver> {
     this.#call((observer) => observer.requestSettled?.(request, outcome));
   }
 
-  replyReturned(replyTo: string): void {
-    this.#call((observer) => observer.replyReturned?.(replyTo));
+  replyReturned(queue: string, replyTo: string): void {
+    this.#call((observer) => observer.replyReturned?.(queue, replyTo));
   }
 
   #call(call: (observer: ServerObserver) => void): void {

@@ -57,13 +57,26 @@ export interface ServedQueueOwner {
   readonly onSettled: () => void;
 }
 
+/** One queue that a server consumes, at present. */
+export interface QueueStatus {
+  readonly queue: string;
+  /** How many requests the broker hands out before it waits for replies. */
+  readonly prefetch: number;
+  /** How many handlers run at the same time, at most. */
+  readonly concurrency: number;
+  /** How many requests it has taken and not settled. */
+  readonly pending: number;
+  /** Whether the broker delivers its requests. */
+  readonly isConsuming: boolean;
+}
+
 export class ServedQueue {
   readonly #queue: string;
   readonly #options: ResolvedServeOptions;
   readonly #owner: ServedQueueOwner;
   readonly #dispatcher: Pick<
     Dispatcher<unknown, unknown>,
-    "admit" | "countReturned" | "giveUp" | "learn" | "serve" | "startOn"
+    "admit" | "countReturned" | "giveUp" | "learn" | "overrunMs" | "serve" | "startOn"
   >;
   readonly #scheduler: RequestScheduler;
   readonly #guard: ReplyGuard;
@@ -107,6 +120,17 @@ export class ServedQueue {
   /** Whether the broker delivers its requests. */
   get isConsuming(): boolean {
     return this.#consumer?.isActive === true;
+  }
+
+  /** What is known of it outside. */
+  get status(): QueueStatus {
+    const { prefetch, concurrency } = this.#options;
+    const { pending, isConsuming } = this;
+    return { queue: this.#queue, prefetch, concurrency, pending, isConsuming };
+  }
+
+  get overrunMs(): number {
+    return this.#dispatcher.overrunMs;
   }
 
   get pending(): number {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Connection } from "../../amqp/connection.ts";
+import { inspectQueue, type QueueInspection } from "../../amqp/queue.ts";
 import {
   type ConnectionState,
   type ConnectionStateChange,
@@ -28,7 +29,7 @@ import {
 import { ensureReplyPermission } from "./reply_to/reply_permission.ts";
 import { ReplyProbe } from "./reply_to/reply_probe.ts";
 import { RequestLog } from "./request_log.ts";
-import { ServedQueue } from "./served_queue.ts";
+import { type QueueStatus, ServedQueue } from "./served_queue.ts";
 
 /**
  * Whether a server takes requests: `ready`, or what keeps it from that.
@@ -120,6 +121,35 @@ export class RpcServer implements AsyncDisposable {
     if (state === "connecting" && this.#supervisor?.isRefused) return "refused";
     if (state !== "connected") return state;
     return this.#queues.every(({ isConsuming }) => isConsuming) ? "ready" : "not_consuming";
+  }
+
+  /** Each queue that is served, at present. */
+  get queues(): readonly QueueStatus[] {
+    return this.#queues.map(({ status }) => status);
+  }
+
+  /**
+   * By how much the handler that takes longest is over its `maxTimeMs`, in
+   * milliseconds; 0 if none is. For a liveness probe: it was asked to end, and has not.
+   */
+  get overrunMs(): number {
+    return Math.max(0, ...this.#queues.map(({ overrunMs }) => overrunMs));
+  }
+
+  /**
+   * Looks at a queue of the broker's: one round trip. A look at one that does not
+   * exist is an error in the broker's log.
+   *
+   * @throws {RpcError} `unavailable` without a connection, or if it is lost.
+   */
+  async inspect(queue: string): Promise<QueueInspection> {
+    const connection = this.#supervisor?.connection;
+    if (connection === undefined) throw new RpcError("unavailable", "there is no connection");
+    try {
+      return await inspectQueue(connection, queue);
+    } catch (error) {
+      throw RpcError.from(error, "unavailable");
+    }
   }
 
   /** The broker in use, as `host:port`; `undefined` before the start. */

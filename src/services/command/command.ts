@@ -46,11 +46,19 @@ export interface CommandOptions {
    * @default 16777216
    */
   readonly maxMessageBytes?: number;
+  /** Is called with what becomes of commands. */
+  readonly observer?: CommandObserver;
+}
+
+/** Is called with what becomes of commands. */
+export interface CommandObserver {
+  /** A command has ended: with an exit code, or by a signal such as `SIGKILL`. */
+  commandEnded?(exit: number | string): void;
   /**
-   * Is called when the system could not start the command, with how often it
-   * could not in a row. Each time the request goes back to its queue.
+   * The system could not start the command: so often in a row. Each time the
+   * request goes back to its queue.
    */
-  readonly onStartFailure?: (reason: string, inARow: number) => void;
+  startFailed?(reason: string, inARow: number): void;
 }
 
 /** A handler that runs a command for each request; see {@linkcode commandHandler}. */
@@ -102,14 +110,14 @@ class CommandRunner {
   readonly #command: readonly [string, ...string[]];
   readonly #env: Readonly<Record<string, string>>;
   readonly #maxBytes: number;
-  readonly #onStartFailure: (reason: string, inARow: number) => void;
+  readonly #observer: CommandObserver;
   readonly #keeper = new GroupKeeper();
   readonly #groups = new Set<ProcessGroup>();
   readonly #closing = new AbortController();
   #failures = 0;
   #retryAt = 0;
 
-  constructor({ command, env = {}, maxMessageBytes, onStartFailure }: CommandOptions) {
+  constructor({ command, env = {}, maxMessageBytes, observer = {} }: CommandOptions) {
     const parts: readonly unknown[] = command;
     const isText = (part: unknown) => typeof part === "string" && !part.includes("\0");
     if (!command[0] || !parts.every(isText)) {
@@ -120,7 +128,7 @@ class CommandRunner {
     checkInteger("maxMessageBytes", this.#maxBytes, 1, MAX_MAX_MESSAGE_BYTES);
     this.#command = command;
     this.#env = env;
-    this.#onStartFailure = onStartFailure ?? (() => {});
+    this.#observer = observer;
   }
 
   async run(input: Uint8Array, context: HandlerContext): Promise<Uint8Array> {
@@ -143,6 +151,7 @@ class CommandRunner {
     const exit = await group.ended;
     signal.removeEventListener("abort", terminate);
     this.#end(group);
+    this.#observer.commandEnded?.(exit.code ?? exit.signal ?? "unknown");
 
     lines.end();
     if (lines.skipped > 0) {
@@ -200,7 +209,7 @@ class CommandRunner {
       this.#failures += 1;
       const waitMs = Math.min(START_RETRY_MS.first * 2 ** (this.#failures - 1), START_RETRY_MS.cap);
       this.#retryAt = now + waitMs;
-      this.#onStartFailure(reason, this.#failures);
+      this.#observer.startFailed?.(reason, this.#failures);
     }
     await pause(this.#retryAt - now, AbortSignal.any([signal, this.#closing.signal]));
   }

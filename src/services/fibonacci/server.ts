@@ -3,14 +3,16 @@
  *
  * @module
  */
-import type { ConnectionState } from "../../amqp/supervisor.ts";
+import type { ConnectionState, ConnectionStateChange } from "../../amqp/supervisor.ts";
+import type { QueueInspection } from "../../amqp/queue.ts";
 import { checkInteger, checkTimeout } from "../../checks.ts";
 import { RpcError } from "../../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_QUEUE } from "../../protocol/names.ts";
 import type { HandlerContext } from "../../rpc/server/handler.ts";
 import type { RpcServerStats } from "../../rpc/server/observer.ts";
 import type { RpcServerOptions, ServeOptions } from "../../rpc/server/options.ts";
-import { RpcServer } from "../../rpc/server/server.ts";
+import type { QueueStatus } from "../../rpc/server/served_queue.ts";
+import { RpcServer, type ServerReadiness } from "../../rpc/server/server.ts";
 import { DEFAULT_MAX_N, DEFAULT_MAX_TIME_MS, MAX_MAX_N, MAX_WORKERS } from "./limits.ts";
 import { fibonacciDecimal } from "./math/decimal.ts";
 import { decimalDigits } from "./math/fibonacci.ts";
@@ -101,6 +103,34 @@ export class FibonacciServer implements AsyncDisposable {
   /** See {@linkcode RpcServer.state}. */
   get state(): ConnectionState | "idle" {
     return this.#server.state;
+  }
+
+  /** See {@linkcode RpcServer.readiness}. */
+  get readiness(): ServerReadiness {
+    return this.#server.readiness;
+  }
+
+  /** See {@linkcode RpcServer.queues}; as many as there are threads are computed at the same time. */
+  get queues(): readonly QueueStatus[] {
+    return this.#server.queues.map((queue) => ({
+      ...queue,
+      concurrency: this.#pool.maxWorkers || 1,
+    }));
+  }
+
+  /** See {@linkcode RpcServer.overrunMs}; the threads keep to the time. */
+  get overrunMs(): number {
+    return this.#server.overrunMs;
+  }
+
+  /** See {@linkcode RpcServer.inspect}. */
+  inspect(queue: string): Promise<QueueInspection> {
+    return this.#server.inspect(queue);
+  }
+
+  /** See {@linkcode RpcServer.onStateChange}. */
+  onStateChange(listener: (change: ConnectionStateChange) => void): () => void {
+    return this.#server.onStateChange(listener);
   }
 
   /** See {@linkcode RpcServer.broker}. */

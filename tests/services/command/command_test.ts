@@ -157,7 +157,7 @@ Deno.test("commandHandler: one that can't be started gives the request back, eve
   const failures: [string, number][] = [];
   await using handler = commandHandler({
     command: ["/nowhere/command"],
-    onStartFailure: (reason, inARow) => failures.push([reason, inARow]),
+    observer: { startFailed: (reason, inARow) => failures.push([reason, inARow]) },
   });
   const start = performance.now();
   const requeued = () =>

@@ -114,6 +114,11 @@ export class ComputePool implements Disposable {
     this.#module = module;
   }
 
+  /** How many workers there can be. */
+  get maxWorkers(): number {
+    return this.#maxThreads;
+  }
+
   get workers(): number {
     return this.#threads.size;
   }
