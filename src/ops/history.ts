@@ -17,10 +17,10 @@ const MAX_FAILURES = 20;
 /** So much of an id is kept: it comes from a caller. */
 const MAX_ID = 64;
 
-/** Durations are counted in classes, each so much longer than the one before; the first ends at 0.01 ms. */
+/** Durations are counted in classes, each so much longer than the one before; the first ends at 1 us. */
 const GROWTH = 1.1;
-const SHORTEST_MS = 0.01;
-const CLASSES = 200;
+const SHORTEST_MS = 0.001;
+const CLASSES = 240;
 
 /** Outcomes that need no operator's eye. */
 const EXPECTED: readonly RequestOutcome[] = ["response", "duplicate", "returned"];

@@ -31,7 +31,9 @@ export function page(): HttpAnswer {
   return {
     contentType: "text/html; charset=utf-8",
     // A function: "$" in what is put in means nothing.
-    body: html.replace("/*style*/", () => STYLE).replace("/*script*/", () => SCRIPT),
+    body: html
+      .replace("<!--style-->", () => `<style>${STYLE}</style>`)
+      .replace("<!--script-->", () => `<script>${SCRIPT}</script>`),
     headers: { "content-security-policy": POLICY, "referrer-policy": "no-referrer" },
   };
 }
