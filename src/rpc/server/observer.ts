@@ -76,26 +76,38 @@ export class Observers implements Required<ServerObserver> {
   }
 
   requestReceived(request: ObservedRequest): void {
-    this.#call((observer) => observer.requestReceived?.(request));
-  }
-
-  requestSettled(request: ObservedRequest, outcome: RequestOutcome): void {
-    this.#call((observer) => observer.requestSettled?.(request, outcome));
-  }
-
-  replyReturned(queue: string, replyTo: string): void {
-    this.#call((observer) => observer.replyReturned?.(queue, replyTo));
-  }
-
-  #call(call: (observer: ServerObserver) => void): void {
     for (const observer of this.#observers) {
       try {
-        call(observer);
+        observer.requestReceived?.(request);
       } catch (error) {
-        logger.error("an observer failed: {error}", { error: stackOf(error) });
+        logFailure(error);
       }
     }
   }
+
+  requestSettled(request: ObservedRequest, outcome: RequestOutcome): void {
+    for (const observer of this.#observers) {
+      try {
+        observer.requestSettled?.(request, outcome);
+      } catch (error) {
+        logFailure(error);
+      }
+    }
+  }
+
+  replyReturned(queue: string, replyTo: string): void {
+    for (const observer of this.#observers) {
+      try {
+        observer.replyReturned?.(queue, replyTo);
+      } catch (error) {
+        logFailure(error);
+      }
+    }
+  }
+}
+
+function logFailure(error: unknown): void {
+  logger.error("an observer failed: {error}", { error: stackOf(error) });
 }
 
 /** What a server has done so far. */
