@@ -28,10 +28,10 @@ const IMPORT = /^import (?:(\w+)|\{([^}]*)\}) from "([^"]+)";$/gm;
 /** On Deno, the AMQP library is as fast without `Buffer`, which takes 2 ms to load. */
 const LOAD = `const Buffer = globalThis.Deno ? undefined : globalThis.Buffer;
 const __load = (name) => globalThis.process.getBuiltinModule(name);
-const __late = (name) => new Proxy({}, {
+const __late = (load) => new Proxy({}, {
   get(_, key) {
-    const module = __load(name);
-    return typeof module[key] === "function" ? module[key].bind(module) : module[key];
+    const object = load();
+    return typeof object[key] === "function" ? object[key].bind(object) : object[key];
   },
 });
 `;
@@ -90,12 +90,17 @@ async function quicken(file: string): Promise<void> {
 function late(text: string): string {
   return text.replace(IMPORT, (line, whole, parts, name) => {
     if (!LATE.includes(name)) return line;
-    if (whole !== undefined) return `const ${whole} = __late("${name}");`;
+    if (whole !== undefined) return `const ${whole} = __late(() => __load("${name}"));`;
     return parts.split(",").map((part: string) => {
       const [imported, local = imported] = part.trim().split(" as ") as [string, string?];
       const module = process.getBuiltinModule(name) as Record<string, unknown>;
+      if (typeof module[imported] === "object") {
+        return `const ${local} = __late(() => __load("${name}").${imported});`;
+      }
       if (typeof module[imported] !== "function") {
-        throw new BuildError(`Only a function can be loaded late, not ${imported} of ${name}`);
+        throw new BuildError(
+          `A function or an object can be loaded late, not ${imported} of ${name}`,
+        );
       }
       return `const ${local} = (...args) => __load("${name}").${imported}(...args);`;
     }).join("\n");

@@ -5,10 +5,12 @@
  */
 import type { MessageHeader } from "../../amqp/message.ts";
 import { RpcClient } from "../../rpc/client/client.ts";
+import type { CallObserver } from "../../rpc/client/observer.ts";
 import type { RpcClientOptions } from "../../rpc/client/options.ts";
 import type { CalledService } from "../../rpc/service.ts";
 import type { Environment } from "../environment.ts";
 import { type BodyFormat, bodyFormat, type BodyOutcome, type Response } from "../io/body_format.ts";
+import { startTracing, traceHeaders } from "../tracing.ts";
 import { callAll, type CallInputs, type CallSettings, timed } from "./call.ts";
 
 /** One request. */
@@ -42,8 +44,10 @@ export async function callBodies(
   inputs: BodyInputs,
   options: CallBodiesOptions,
 ): Promise<number> {
-  const { queue, contentType, headers, idempotent, output, quiet, inFlight } = options;
-  const client = new RpcClient(options);
+  const { queue, contentType, idempotent, output, quiet, inFlight } = options;
+  const headers = { ...traceHeaders(environment), ...options.headers };
+  const tracing = await startTracing(environment);
+  const client = new RpcClient({ ...options, interceptors: tracing.calls });
   const service: CalledService<Uint8Array, Response> = {
     queue,
     idempotent,
@@ -54,18 +58,22 @@ export async function callBodies(
     },
   };
   let index = 0;
-  return await callAll<BodyInput, BodyOutcome>(environment, {
+  const exitCode = await callAll<BodyInput, BodyOutcome>(environment, {
     client,
     inputs,
     sizeOf: ({ response }) => response?.body.length ?? 0,
     format: bodyFormat(output, inputs.name, environment.isStdoutTerminal),
     async call({ body, line }, refusal) {
       const about = { index: index++, line };
+      let requestId: string | undefined;
+      const observer: CallObserver = { requestSent: (id) => requestId = id };
       const { result, ...ended } = await timed(() => {
         if (refusal !== undefined) throw refusal;
-        return client.call(service, body, { headers });
+        return client.call(service, body, { headers, observer });
       }, `fibrpc serve --queue ${queue} -- command`);
-      return { ...about, ...ended, ...(result !== undefined && { response: result }) };
+      return { ...about, requestId, ...ended, ...(result !== undefined && { response: result }) };
     },
   }, { quiet, ...(inFlight !== undefined && { inFlight }) });
+  await tracing.end();
+  return exitCode;
 }

@@ -4,12 +4,14 @@
  * @module
  */
 import { RpcError } from "../../errors.ts";
+import type { CallObserver } from "../../rpc/client/observer.ts";
 import { checkArgument } from "../../services/fibonacci/argument.ts";
 import { FibonacciClient, type FibonacciClientOptions } from "../../services/fibonacci/client.ts";
 import { messageOf, quote } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { readLines } from "../io/lines.ts";
 import { type NumberFormat, numberFormat, type NumberOutcome } from "../io/number_format.ts";
+import { startTracing, traceHeaders } from "../tracing.ts";
 import { callAll, type CallInputs, type CallSettings, timed } from "./call.ts";
 
 /** The argument that stands for the lines of standard input. */
@@ -38,8 +40,10 @@ export async function callNumbers(
   { output, quiet, inFlight, ...options }: CallNumbersOptions,
 ): Promise<number> {
   const inputs = new NumberInputs(environment, words);
-  const client = new FibonacciClient(options);
-  return await callAll<Numeral, NumberOutcome>(environment, {
+  const tracing = await startTracing(environment);
+  const client = new FibonacciClient({ ...options, interceptors: tracing.calls });
+  const headers = traceHeaders(environment);
+  const exitCode = await callAll<Numeral, NumberOutcome>(environment, {
     client,
     inputs,
     format: numberFormat(output),
@@ -50,13 +54,17 @@ export async function callNumbers(
       } catch (error) {
         return { text, line, ms: 0, error: RpcError.from(error), refusedHere: true };
       }
+      let requestId: string | undefined;
+      const observer: CallObserver = { requestSent: (id) => requestId = id };
       const { result, ...ended } = await timed(() => {
         if (refusal !== undefined) throw refusal;
-        return client.call(digits);
+        return client.call(digits, { ...(headers && { headers }), observer });
       }, "fibrpc serve");
-      return { text, line, ...ended, ...(result !== undefined && { value: result }) };
+      return { text, line, requestId, ...ended, ...(result !== undefined && { value: result }) };
     },
   }, { quiet, ...(inFlight !== undefined && { inFlight }) });
+  await tracing.end();
+  return exitCode;
 }
 
 interface Numeral {

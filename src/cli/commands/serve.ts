@@ -18,6 +18,7 @@ import type { Environment } from "../environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exitCodeOf } from "../exit_codes.ts";
 import { HealthFile } from "../health_file.ts";
 import { onEndSignal } from "../signals.ts";
+import { startTracing } from "../tracing.ts";
 import { programInfo } from "../version.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
@@ -90,7 +91,13 @@ export async function serve(
       observer: { startFailed, ...monitor?.watchCommands(options.queue) },
     })
     : undefined;
-  const watched = { ...options, onStateChange, ...(monitor && { observer: monitor.observer }) };
+  const tracing = await startTracing(environment);
+  const watched = {
+    ...options,
+    onStateChange,
+    interceptors: tracing.requests,
+    ...(monitor && { observer: monitor.observer }),
+  };
   const server = handler === undefined
     ? new FibonacciServer(watched)
     : commandServer(handler, watched as ServedCommandOptions);
@@ -139,6 +146,7 @@ export async function serve(
   const exitCode = await ended.promise;
   await healthFile?.close();
   await monitor?.close();
+  await tracing.end();
   logger.info("served {responses} responses and {errors} errors", { ...server.stats });
   return exitCode;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../../text.ts";
-import { failureJson } from "./failure_json.ts";
+import { failureJson, outcomeJson } from "./outcome_json.ts";
 import type { CallOutcome, ResultFormat } from "./result_writer.ts";
 
 export const BODY_FORMATS = ["raw", "text", "json"] as const;
@@ -68,9 +68,9 @@ function onTerminal(text: string, format: BodyFormat): string {
   return format === "text" && !shown.endsWith("\n") ? `${shown}\n` : shown;
 }
 
-function toJson({ index, line, response, error, ms }: BodyOutcome): string {
+function toJson({ index, line, response, error, ms, requestId }: BodyOutcome): string {
   const result = error === undefined ? responseJson(response!) : failureJson(line, error);
-  return `${printable(`{"v":1,"i":${index},"ms":${Number(ms.toFixed(3))},${result}}`)}\n`;
+  return `${printable(`{"v":1,"i":${index},${outcomeJson(ms, requestId)},${result}}`)}\n`;
 }
 
 /** The members that a response has in JSON, without braces. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { printable } from "../../text.ts";
-import { failureJson } from "./failure_json.ts";
+import { failureJson, outcomeJson } from "./outcome_json.ts";
 import type { CallOutcome, ResultFormat } from "./result_writer.ts";
 
 export const NUMBER_FORMATS = ["text", "json"] as const;
@@ -29,10 +29,11 @@ function toText({ value }: NumberOutcome): string | undefined {
   return value === undefined ? undefined : `${value}\n`;
 }
 
-function toJson({ text, line, value, error, ms }: NumberOutcome): string {
+function toJson({ text, line, value, error, ms, requestId }: NumberOutcome): string {
   const trimmed = text.trim();
   // A number literal with all its digits, where it is one: JSON sets no limit.
   const digits = /^\d+$/.test(trimmed) ? trimmed.replace(/^0+(?=\d)/, "") : JSON.stringify(text);
   const result = error === undefined ? `"value":"${value}"` : failureJson(line, error);
-  return `${printable(`{"v":1,"n":${digits},${result},"ms":${Number(ms.toFixed(3))}}`)}\n`;
+  const rest = outcomeJson(ms, requestId);
+  return `${printable(`{"v":1,"n":${digits},${result},${rest}}`)}\n`;
 }

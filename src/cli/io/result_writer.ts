@@ -16,6 +16,8 @@ export interface CallOutcome {
   /** From submission to result, in milliseconds. */
   readonly ms: number;
   readonly error?: RpcError;
+  /** The request's correlation id, if it was sent. */
+  readonly requestId?: string | undefined;
   /** Whether the input was refused before it was sent. */
   readonly refusedHere?: boolean;
 }

@@ -8,6 +8,7 @@ import { concat } from "../../bytes.ts";
 import { checkInteger } from "../../checks.ts";
 import { RpcError } from "../../errors.ts";
 import { DEFAULT_MAX_MESSAGE_BYTES, MAX_MAX_MESSAGE_BYTES } from "../../protocol/names.ts";
+import { traceIdOf } from "../../protocol/trace_context.ts";
 import { type HandlerContext, RequeueError, type RpcHandler } from "../../rpc/server/handler.ts";
 import { printable } from "../../text.ts";
 import { pause } from "../../time.ts";
@@ -133,9 +134,11 @@ class CommandRunner {
 
   async run(input: Uint8Array, context: HandlerContext): Promise<Uint8Array> {
     const { signal, correlationId: requestId } = context;
+    const traceId = traceIdOf(context.headers);
+    const about = { requestId, ...(traceId !== undefined && { traceId }) };
     const output: Uint8Array[] = [];
     let size = 0;
-    const lines = new StderrLines((line) => logger.info("{line}", { line, requestId }));
+    const lines = new StderrLines((line) => logger.info("{line}", { line, ...about }));
     const group = await this.#start(context, {
       input,
       onStdout: (bytes) => {
@@ -155,11 +158,11 @@ class CommandRunner {
 
     lines.end();
     if (lines.skipped > 0) {
-      logger.warn("{skipped} more lines on standard error", { skipped: lines.skipped, requestId });
+      logger.warn("{skipped} more lines on standard error", { skipped: lines.skipped, ...about });
     }
     if (exit.isHeld) {
       const text = "the command ended, and something that it had started held its output";
-      logger.warn(text, { requestId });
+      logger.warn(text, about);
     }
     if (size > this.#maxBytes) {
       const text = `the result has over ${this.#maxBytes} bytes, the message limit`;
