@@ -32,6 +32,12 @@ const MANIFEST = {
  */
 const EXACT = ["@cloudamqp/amqp-client"] as const;
 
+/** What only some of the library's parts need, and a program has its own version of. */
+const OPTIONAL: Readonly<Record<string, string>> = {
+  "@opentelemetry/api": ">=1.9 <2",
+  "prom-client": ">=15.1 <16",
+};
+
 /** A module that nobody imports: it is started as a worker. */
 const WORKER = "package/src/services/fibonacci/pool/compute_worker.js";
 
@@ -47,11 +53,20 @@ async function denoPack(): Promise<Uint8Array> {
   }
 }
 
-function completed(manifest: string): string {
-  const made = JSON.parse(manifest) as { dependencies: Record<string, string> };
+function completed(text: string): string {
+  const made = JSON.parse(text) as { dependencies: Record<string, string> };
   const exact = EXACT.map((name) => [name, config.imports[name].split("@").at(-1)]);
   const dependencies = { ...made.dependencies, ...Object.fromEntries(exact) };
-  return `${JSON.stringify({ ...made, ...MANIFEST, dependencies }, null, 2)}\n`;
+  for (const name of Object.keys(OPTIONAL)) delete dependencies[name];
+  const optional = Object.keys(OPTIONAL).map((name) => [name, { optional: true }]);
+  const manifest = {
+    ...made,
+    ...MANIFEST,
+    dependencies,
+    peerDependencies: OPTIONAL,
+    peerDependenciesMeta: Object.fromEntries(optional),
+  };
+  return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
 async function pack(output: string): Promise<void> {

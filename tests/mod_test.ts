@@ -4,7 +4,10 @@ import * as client from "@fibrpc/fibrpc/client";
 import * as command from "@fibrpc/fibrpc/command";
 import * as fibonacci from "@fibrpc/fibrpc/fibonacci";
 import * as server from "@fibrpc/fibrpc/server";
+import * as metrics from "@fibrpc/fibrpc/metrics";
 import * as service from "@fibrpc/fibrpc/service";
+
+import * as tracing from "@fibrpc/fibrpc/tracing";
 
 const SERVICE = ["RPC_ERROR_CODES", "RpcError", "bytes", "json", "text"];
 const FIBONACCI = ["FibonacciClient", "FibonacciServer", "fibonacci"];
@@ -18,5 +21,8 @@ Deno.test("mod: exports what it is meant to, by its parts", () => {
   );
   assertEquals(Object.keys(fibonacci).sort(), FIBONACCI);
   assertEquals(Object.keys(command), ["commandHandler"]);
+  // They need packages that not every program has.
+  assertEquals(Object.keys(metrics), ["ServerMetrics"]);
+  assertEquals(Object.keys(tracing).sort(), ["traceCalls", "traceRequests"]);
   assertEquals(api, { ...client, ...server, ...fibonacci, ...command });
 });

@@ -1,64 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { CommandLine, READY } from "../cli/command_line.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
 import { RawChannel } from "../support/raw_channel.ts";
+import {
+  attributes,
+  CLIENT,
+  ERROR,
+  SERVER,
+  type Span,
+  startReceiver,
+} from "../support/span_receiver.ts";
 import { waitFor } from "../support/wait.ts";
 
 const { url } = await sharedBroker();
 const fibrpc = new CommandLine(url);
-
-interface Attribute {
-  key: string;
-  value: { stringValue?: string; intValue?: number };
-}
-
-interface Span {
-  traceId: string;
-  spanId: string;
-  parentSpanId?: string;
-  name: string;
-  kind: number;
-  attributes: Attribute[];
-  events: { name: string }[];
-  status: { code?: number };
-}
-
-/** OTLP's numbers: https://opentelemetry.io/docs/specs/otlp/ */
-const SERVER = 2;
-const CLIENT = 3;
-const ERROR = 2;
-
-/** Receives spans as a collector does. */
-async function startReceiver(): Promise<{ url: string; spans: Span[] } & AsyncDisposable> {
-  const spans: Span[] = [];
-  const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += chunk;
-    assertEquals(request.url, "/v1/traces");
-    for (const { scopeSpans } of JSON.parse(body).resourceSpans) {
-      for (const scope of scopeSpans) spans.push(...scope.spans);
-    }
-    response.setHeader("content-type", "application/json").end("{}");
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${port}`,
-    spans,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
-}
-
-function attributes({ attributes }: Span): Record<string, unknown> {
-  return Object.fromEntries(
-    attributes.map(({ key, value }) => [key, value.stringValue ?? value.intValue]),
-  );
-}
 
 Deno.test("traces: one from the caller over the server to its command, and back on the reply", async () => {
   await using receiver = await startReceiver();

@@ -5,6 +5,7 @@ import config from "../../deno.json" with { type: "json" };
 import { startBroker, uniqueQueue } from "../support/broker.ts";
 import { makeCertificates } from "../support/certificates.ts";
 import { run, spawn } from "../support/process.ts";
+import { attributes, CLIENT, SERVER, type Span, startReceiver } from "../support/span_receiver.ts";
 import { startProxy } from "../support/proxy.ts";
 import { bun, NODE_VERSIONS, nodeBinary, npmProgram } from "../support/runtimes.ts";
 
@@ -42,6 +43,29 @@ exit 3: ["internal",true,null]
 2 MB: 2000000
 too long: ["resource_exhausted",true,null]
 `;
+
+/** What the observed program says. */
+const OBSERVED = `\
+ONCE
+invalid_argument
+fibrpc_replies_total{queue="q",code="ok"} 2
+fibrpc_replies_total{queue="q",code="invalid_argument"} 1
+`;
+
+/** OpenTelemetry's SDK, and what the parts of the library need that are not always used. */
+const SDK = [
+  "api",
+  "context-async-hooks",
+  "core",
+  "exporter-trace-otlp-http",
+  "sdk-trace-base",
+].map((name) => `@opentelemetry/${name}@${importedVersion(`@opentelemetry/${name}`)}`)
+  .concat(`prom-client@${importedVersion("prom-client")}`);
+
+function importedVersion(name: string): string {
+  const imports: Record<string, string> = config.imports;
+  return imports[name]!.split("@").at(-1)!;
+}
 
 /** Runs a command that has to succeed. */
 async function must(command: string, args: string[], cwd: string): Promise<string> {
@@ -93,6 +117,50 @@ Deno.test("package", async (t) => {
     assertEquals(code, 0);
   }
 
+  /** Metrics and traces are what they should be, with the SDK that is there. */
+  async function isObserved(
+    command: string,
+    args: string[],
+    cwd: string,
+    sdk: Record<string, string> = {},
+  ): Promise<void> {
+    await using receiver = await startReceiver();
+    if (cwd !== root) {
+      for (const file of ["observed.ts", "node_sdk.ts"]) {
+        await Deno.copyFile(`${root}tests/package/${file}`, `${cwd}/${file}`);
+      }
+    }
+    const file = cwd === root ? "tests/package/observed.ts" : "observed.ts";
+    const { code, stdout, stderr } = await run(command, [...args, file], {
+      cwd,
+      env: {
+        BROKER: broker.url,
+        QUEUE: uniqueQueue("observed"),
+        OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+        NO_COLOR: "1",
+        ...sdk,
+      },
+    });
+    assertEquals([code, stdout], [0, OBSERVED], stderr);
+    const spans = receiver.spans.filter(({ name }) => /^(call|process) observed/.test(name));
+    const [outer, ...others] = spans.filter(({ kind, parentSpanId }) =>
+      kind === CLIENT && !parentSpanId
+    );
+    assertEquals(others.length, 1);
+    const chain = [outer!];
+    for (let next: Span | undefined = outer; next !== undefined;) {
+      next = spans.find(({ parentSpanId }) => parentSpanId === next!.spanId);
+      if (next !== undefined) chain.push(next);
+    }
+    assertEquals(chain.map(({ kind }) => kind), [CLIENT, SERVER, CLIENT, SERVER]);
+    assertEquals(new Set(chain.map(({ traceId }) => traceId)).size, 1);
+    const failed = spans.filter((span) => span.traceId === others[0]!.traceId);
+    assertEquals(failed.map((span) => attributes(span)["error.type"]), [
+      "invalid_argument",
+      "invalid_argument",
+    ]);
+  }
+
   try {
     await t.step("is packed, the same each time", async () => {
       const pack = ["run", "-A", "--quiet", `${root}scripts/pack.ts`, "--output"];
@@ -110,6 +178,14 @@ Deno.test("package", async (t) => {
         await works(node, [], app);
       });
     }
+
+    await t.step("Node: metrics, and traces by OpenTelemetry's SDK", async () => {
+      const node = await nodeBinary(NODE_VERSIONS[0]);
+      const npm = await npmProgram("npm", NPM_VERSION, "bin/npm-cli.js");
+      const app = `${folder}/node-${NODE_VERSIONS[0]}`;
+      await must(node, [npm, "install", "--no-audit", "--no-fund", ...SDK], app);
+      await isObserved(node, [], app);
+    });
 
     await t.step("TypeScript: has all its types, and needs no others", async () => {
       const node = await nodeBinary(NODE_VERSIONS[0]);
@@ -144,6 +220,13 @@ Deno.test("package", async (t) => {
       await must(Deno.execPath(), ["install"], app);
       await must(Deno.execPath(), ["check", "program.ts"], app);
       await works(Deno.execPath(), ["run", "--quiet", "-A"], app);
+    });
+
+    await t.step("Deno: metrics, and traces by its own SDK", async () => {
+      await isObserved(Deno.execPath(), ["run", "--quiet", "-A"], root, {
+        OTEL_DENO: "true",
+        OTEL_EXPORTER_OTLP_PROTOCOL: "http/json",
+      });
     });
 
     await t.step("Deno: a link to a checkout", async () => {
