@@ -134,14 +134,12 @@ export class ConnectionSupervisor {
   /** Why there is no connection, and since when: for an error's message. */
   get outage(): string | undefined {
     if (this.#state === "blocked") {
-      return `the broker takes no messages: ${this.#lastReason}`;
+      return `${this.broker} takes no messages: ${this.#lastReason}`;
     }
     if (this.#state !== "connecting") return undefined;
     const seconds = ((performance.now() - this.#lostAt) / 1000).toFixed(1);
-    const why = this.#lastReason === undefined ? "" : `: ${this.#lastReason}`;
-    return this.#everConnected
-      ? `reconnecting for ${seconds} s${why}`
-      : `not connected after ${seconds} s${why}`;
+    const why = this.#lastReason ?? `${this.broker} has not answered`;
+    return this.#everConnected ? `${why} (reconnecting for ${seconds} s)` : why;
   }
 
   /**

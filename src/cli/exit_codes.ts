@@ -18,13 +18,16 @@ export const EXIT_USAGE = 2;
 /** The broker can't be reached, refuses access, or was lost. */
 export const EXIT_UNAVAILABLE = 3;
 
+/** Nobody serves. */
+export const EXIT_NO_SERVER = 5;
+
 /** What became of the broker, or of the way to it, by the code that says so. */
 const BY_CODE: Readonly<Partial<Record<RpcErrorCode, number>>> = {
   unavailable: EXIT_UNAVAILABLE,
   unauthenticated: EXIT_UNAVAILABLE,
   permission_denied: EXIT_UNAVAILABLE,
   deadline_exceeded: 4,
-  no_server: 5,
+  no_server: EXIT_NO_SERVER,
 };
 
 /** The exit code of a command that failed so. What a server answers is a failure, whatever its code. */

@@ -7,7 +7,7 @@ import { type Command, CommanderError } from "@commander-js/extra-typings";
 import { RpcError } from "../errors.ts";
 import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
-import { leanCommand } from "./options/lean_command.ts";
+import { type LeanCommand, leanCommand } from "./options/lean_command.ts";
 import { refuseMisplacedUrls } from "./options/misplaced_url.ts";
 import { report } from "./report.ts";
 import { version } from "./version.ts";
@@ -16,7 +16,9 @@ import { stackOf } from "../text.ts";
 /** What `--help` ends with. */
 const HELP = `
 Environment: FIBRPC_URL, AMQP_URL, FIBRPC_PASSWORD_FILE, FIBRPC_QUEUE, FIBRPC_TIMEOUT
-stand in for options; SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts.
+stand in for options, and so does a variable for each option of serve: FIBRPC_MAX_N
+for --max-n. SSL_CERT_FILE and SSL_CERT_DIR say what the system trusts;
+OTEL_EXPORTER_OTLP_ENDPOINT where spans go; TRACEPARENT which trace a call is of.
 Exit codes: 0 done, 1 refused or failed by the server, 2 bad command line,
 3 no broker or no access, 4 timed out, 5 no server, 129, 130, 131 and 143 on a signal.`;
 
@@ -26,6 +28,8 @@ const USAGE_ERROR = /^(?:error: )?([^]*?)\n(\(Did you mean [^\n]*\n)?$/;
 interface Entry {
   readonly usage: string;
   readonly description: string;
+  /** Whether each of its options has a variable. */
+  readonly variables?: boolean;
   /** Loads what the command is: no other one is loaded. */
   load(): Promise<Define>;
 }
@@ -42,12 +46,19 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   serve: {
     usage: "[options] [-- command args...]",
     description: "Consume requests, compute or run a command, reply. Signals end it in order.",
+    variables: true,
     load: async () => (await import("./commands/serve_command.ts")).defineServe,
   },
   call: {
     usage: "[options] <n...> | --body <body>... | --lines <lines>",
     description: "Call for each n, or with each body, at once; print the results in order.",
     load: async () => (await import("./commands/call_command.ts")).defineCall,
+  },
+  status: {
+    usage: "[options]",
+    description:
+      "Tell who serves and what waits; the exit code says whether it is as it should be.",
+    load: async () => (await import("./commands/status_command.ts")).defineStatus,
   },
 };
 
@@ -78,7 +89,9 @@ export async function run(environment: Environment): Promise<number> {
       const { usage, description, load } = COMMANDS[name]!;
       const command = newCommand(`fibrpc ${name}`).usage(usage).description(description);
       (await load())(command, environment, (code) => exitCode = code, words);
-      await command.parseAsync(args, { from: "user" });
+      const { variables } = COMMANDS[name]!;
+      const more = variables && !isHelp(args) ? await variablesOf(environment, command, args) : [];
+      await command.parseAsync([...more, ...args], { from: "user" });
     }
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -92,6 +105,20 @@ export async function run(environment: Environment): Promise<number> {
     return EXIT_FAILURE;
   }
   return exitCode;
+}
+
+function isHelp(args: readonly string[]): boolean {
+  return args.includes("--help") || args.includes("-h");
+}
+
+/** The arguments that variables stand for. */
+async function variablesOf(
+  environment: Environment,
+  command: Command,
+  args: readonly string[],
+): Promise<string[]> {
+  const { variableArguments } = await import("./options/variables.ts");
+  return variableArguments(environment, (command as unknown as LeanCommand).definitions, args);
 }
 
 interface Meant {

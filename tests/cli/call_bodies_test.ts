@@ -110,7 +110,15 @@ for (const [base, { command, args: first }] of BASES) {
     assert(!stdout.includes("\u001b"));
     const [text, binary] = stdout.trim().split("\n").map((line) => JSON.parse(line));
     const contentType = "application/octet-stream";
-    assertEquals({ ...text, ms: 0 }, { v: 1, i: 0, ms: 0, contentType, body: "caf\u00e9\u001b" });
+    const { requestId } = text;
+    assertEquals({ ...text, ms: 0 }, {
+      v: 1,
+      i: 0,
+      ms: 0,
+      requestId,
+      contentType,
+      body: "caf\u00e9\u001b",
+    });
     const file = await Deno.readFile("/bin/true");
     assertEquals(Uint8Array.fromBase64(binary.bodyBase64), file);
   });

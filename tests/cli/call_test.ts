@@ -33,7 +33,8 @@ Deno.test("call --output json: an object for each, values with all their digits"
   const { code, stdout, stderr } = await fibrpc.run(args);
   assertEquals({ code, stderr }, { code: 0, stderr: "" });
   const results = parseResults(stdout);
-  assertEquals(results.map(({ ms: _, ...rest }) => rest), [
+  assertEquals(new Set(results.map(({ requestId }) => requestId)).size, 2);
+  assertEquals(results.map(({ ms: _, requestId: __, ...rest }) => rest), [
     { v: 1, n: 30, value: "832040" },
     { v: 1, n: 100, value: "354224848179261915075" },
   ]);

@@ -67,6 +67,8 @@ export interface CallResult {
   error?: { code: string; message: string };
   /** How long it took, in milliseconds. */
   ms: number;
+  /** The correlation id, if a request was sent. */
+  requestId?: string;
 }
 
 /** A broker's URL with another password. */

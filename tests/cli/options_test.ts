@@ -1,13 +1,15 @@
 /** What the options and variables of both commands make: each has an effect. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Command } from "@commander-js/extra-typings";
 import type { BodyInputs, CallBodiesOptions } from "../../src/cli/commands/call_bodies.ts";
 import type { CallNumbersOptions } from "../../src/cli/commands/call_numbers.ts";
 import { defineCall } from "../../src/cli/commands/call_command.ts";
 import type { Environment } from "../../src/cli/environment.ts";
-import { leanCommand } from "../../src/cli/options/lean_command.ts";
+import { type LeanCommand, leanCommand } from "../../src/cli/options/lean_command.ts";
 import type { ServeCommandOptions, ServedCommandOptions } from "../../src/cli/commands/serve.ts";
 import { defineServe } from "../../src/cli/commands/serve_command.ts";
+import { variableArguments, variableOf } from "../../src/cli/options/variables.ts";
+import { RpcError } from "../../src/errors.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
 import type { FibonacciServerOptions } from "../../src/services/fibonacci/server.ts";
 import { FakeProcess } from "./fake_process.ts";
@@ -58,7 +60,9 @@ async function made(
   const words = end === -1 ? undefined : args.splice(end).slice(1);
   if (name === "serve") defineServe(command, process, exit, words, run.serve);
   else defineCall(command, process, exit, undefined, run);
-  await command.parseAsync(args, { from: "user" });
+  const { definitions } = command as unknown as LeanCommand;
+  const more = name === "serve" ? variableArguments(process, definitions, args) : [];
+  await command.parseAsync([...more, ...args], { from: "user" });
   assertEquals(exitCode, 7);
   return made!;
 }
@@ -78,6 +82,14 @@ const CASES: [args: string[], effect: Made][] = [
   [["serve", "--max-attempts", "5"], { maxAttempts: 5 }],
   [["serve", "--drain-timeout", "5s"], { drainTimeoutMs: 5_000 }],
   [["serve", "--exit-on-disconnect"], { exitOnDisconnect: true }],
+  [["serve", "--http", "80"], { http: { host: "127.0.0.1", port: 80 } }],
+  [["serve", "--http", ":80", "--queue-metrics", "5s"], {
+    http: { host: undefined, port: 80 },
+    queueMetricsMs: 5_000,
+  }],
+  [["serve", "--http", "[::1]:0"], { http: { host: "::1", port: 0 } }],
+  [["serve", "--health-file", "/run/x"], { healthFile: "/run/x" }],
+  [["serve", "--no-quarantine"], { quarantine: false }],
   [["serve", "--queue", "q", "--", "/bin/cat", "a b", "--max-n"], {
     queue: "q",
     command: ["/bin/cat", "a b", "--max-n"],
@@ -348,4 +360,46 @@ Deno.test("options: a broker URL where none belongs is refused, and not shown", 
 async function temporaryFolder(): Promise<{ path: string } & AsyncDisposable> {
   const path = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+for (const [[name, ...args], effect] of CASES) {
+  if (name !== "serve" || args.length === 0 || args.includes("--")) continue;
+  if (args.some((arg) => /^--(url|queue)\b(?!-)/.test(arg))) continue; // They have their own tests.
+  Deno.test(`options: serve ${args.join(" ")} has variables`, async () => {
+    const env: Record<string, string> = {};
+    for (const [index, arg] of args.entries()) {
+      if (!arg.startsWith("--")) continue;
+      const value = args[index + 1];
+      const isFlag = value === undefined || value.startsWith("--");
+      env[variableOf(arg)] = isFlag ? String(!arg.startsWith("--no-")) : value;
+    }
+    assertEquals(await made(["serve"], env), { ...SERVE, ...effect } as Made);
+  });
+}
+
+Deno.test("options: an option comes before its variable; an empty one is unset", async () => {
+  assertEquals((await made(["serve", "--max-n", "5"], { FIBRPC_MAX_N: "6" })).maxN, 5);
+  assertEquals((await made(["serve", "--max-n=5"], { FIBRPC_MAX_N: "6" })).maxN, 5);
+  const unset = { FIBRPC_MAX_N: "", FIBRPC_QUIET: "", FIBRPC_EXIT_ON_DISCONNECT: "0" };
+  assertEquals(await made(["serve"], unset), SERVE as Made);
+  const { allowReplyTo } = await made(["serve"], { FIBRPC_ALLOW_REPLY_TO: "a*,b" }) as {
+    allowReplyTo?: (name: string) => boolean;
+  };
+  assertEquals(["ax", "b", "c"].map((name) => allowReplyTo!(name)), [true, true, false]);
+});
+
+for (
+  const [name, value, rule] of [
+    ["FIBRPC_MAX_N", "x", "whole number"],
+    ["FIBRPC_DRAIN_TIMEOUT", "5", "needs a unit"],
+    ["FIBRPC_EXIT_ON_DISCONNECT", "yes", "one of: true, false, 1, 0"],
+    ["FIBRPC_HTTP", "a:b", "It is a port"],
+  ] as const
+) {
+  Deno.test(`options: ${name}=${value} is refused by its name, with the rule`, async () => {
+    const error = await assertRejects(() => made(["serve"], { [name]: value }), RpcError);
+    assertEquals(error.code, "invalid_argument");
+    assertStringIncludes(error.message, `${name}=${JSON.stringify(value)} is invalid.`);
+    assertStringIncludes(error.message, rule);
+  });
 }

@@ -25,7 +25,12 @@ Deno.test("serve: the ready line names queue and broker, in JSON unless on a ter
   const queue = uniqueQueue("serve");
   await using server = await fibrpc.serve(queue);
   const [ready] = parseLog(server.stderr).filter(({ message }) => READY.test(String(message)));
-  assertEquals(ready!.message, `Awaiting RPC requests on ${queue} at ${hostname}:${port}`);
+  const text = `Awaiting RPC requests on ${queue} at ${hostname}:${port} (${ready!.product})`;
+  assertEquals(ready!.message, text);
+  assertMatch(String(ready!.product), /^RabbitMQ \d+\.\d+\.\d+/);
+  const [start] = parseLog(server.stderr);
+  assertMatch(String(start!.version), /^\d+\.\d+\.\d+ \(/);
+  assertEquals([start!.queue, start!.prefetch, start!.drainTimeoutMs], [queue, 64, 25_000]);
   assertEquals([ready!.queue, ready!.broker], [queue, `${hostname}:${port}`]);
   assertEquals(ready!.level, "info");
   assert(!Number.isNaN(Date.parse(String(ready!["@timestamp"]))));
@@ -38,7 +43,7 @@ Deno.test("serve --log-format text: a line for people", async () => {
   const queue = uniqueQueue("serve");
   await using server = await fibrpc.serve(queue, "--log-format", "text");
   const line = new RegExp(
-    `^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z \\[info\\] fibrpc.serve: Awaiting RPC requests on ${queue} at ${hostname}:${port}$`,
+    `^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z \\[info\\] fibrpc.serve: Awaiting RPC requests on ${queue} at ${hostname}:${port} \\(RabbitMQ .*\\)$`,
     "m",
   );
   assertMatch(server.stderr, line);
@@ -84,7 +89,7 @@ Deno.test("serve: a wrong password or virtual host ends it at once, exit code 3"
   for (const [url, expected] of refusals) {
     const { code, stdout, stderr } = await new CommandLine(url!).run(["serve"]);
     assertEquals({ code, stdout }, { code: 3, stdout: "" });
-    const [record, ...others] = parseLog(stderr);
+    const [_start, record, ...others] = parseLog(stderr);
     assertEquals([record!.level, record!.code, others.length], ["error", expected, 0]);
   }
 });

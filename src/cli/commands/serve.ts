@@ -9,7 +9,12 @@ import { DEFAULT_QUEUE } from "../../protocol/names.ts";
 import type { ListenAddress } from "../../ops/http/listener.ts";
 import type { Monitor } from "../../ops/monitor.ts";
 import { bytes } from "../../rpc/codec.ts";
-import type { RpcServerOptions, ServeOptions } from "../../rpc/server/options.ts";
+import {
+  DEFAULT_DRAIN_TIMEOUT_MS,
+  type RpcServerOptions,
+  type ServeOptions,
+} from "../../rpc/server/options.ts";
+import type { QueueStatus } from "../../rpc/server/served_queue.ts";
 import { RpcServer } from "../../rpc/server/server.ts";
 import { type CommandHandler, commandHandler } from "../../services/command/command.ts";
 import { FibonacciServer, type FibonacciServerOptions } from "../../services/fibonacci/server.ts";
@@ -19,7 +24,7 @@ import { EXIT_FAILURE, EXIT_OK, EXIT_UNAVAILABLE, exitCodeOf } from "../exit_cod
 import { HealthFile } from "../health_file.ts";
 import { onEndSignal } from "../signals.ts";
 import { startTracing } from "../tracing.ts";
-import { programInfo } from "../version.ts";
+import { programInfo, version } from "../version.ts";
 
 const logger = getLogger(["fibrpc", "serve"]);
 
@@ -101,6 +106,7 @@ export async function serve(
   const server = handler === undefined
     ? new FibonacciServer(watched)
     : commandServer(handler, watched as ServedCommandOptions);
+  logStart(server.queues[0]!, options);
   let healthFile: HealthFile | undefined;
   onEndSignal(environment, (signal) => {
     isEnding = true;
@@ -149,6 +155,20 @@ export async function serve(
   await tracing.end();
   logger.info("served {responses} responses and {errors} errors", { ...server.stats });
   return exitCode;
+}
+
+function logStart(status: QueueStatus, { maxTimeMs, drainTimeoutMs }: ServeCommandOptions): void {
+  const { prefetch, concurrency } = status;
+  const text = "fibrpc {version} serves {queue}: prefetch {prefetch}, concurrency {concurrency}, " +
+    "max time {maxTimeMs} ms, drain timeout {drainTimeoutMs} ms";
+  logger.info(text, {
+    version: version(),
+    queue: status.queue,
+    prefetch,
+    concurrency,
+    maxTimeMs: maxTimeMs ?? DEFAULT_MAX_TIME_MS,
+    drainTimeoutMs: drainTimeoutMs ?? DEFAULT_DRAIN_TIMEOUT_MS,
+  });
 }
 
 /** Loaded only where it is asked for. */

@@ -73,7 +73,11 @@ export function defineServe(
       "--allow-reply-to <pattern...>",
       'reply queues that may be used, such as "amq.*" (default: all)',
     )
-    .option("--drain-timeout <time>", "to finish requests at the end (default: 30s)", duration)
+    .option(
+      "--drain-timeout <time>",
+      "to finish requests at the end (default: 25s; docker stop waits 10s)",
+      duration,
+    )
     .option(
       "--http <[host:]port>",
       "answer probes, Prometheus and people there; a port alone is on loopback, :9464 on all interfaces",

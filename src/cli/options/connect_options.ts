@@ -1,5 +1,5 @@
 /**
- * The options that both commands share: which broker, which queue.
+ * The options that commands share: which broker, which queue.
  *
  * @module
  */
@@ -22,14 +22,18 @@ export const HEARTBEAT_OPTION = [
   heartbeat,
 ] as const;
 
-/** Gives a new command the options that say which broker, with what access, and which queue. */
-export const addConnectOptions = (command: Command) =>
+/** Gives a new command the options that say which broker, and with what access. */
+export const addBrokerOptions = (command: Command) =>
   command
     .option("--url <url>", `broker; repeat it to name several (default: ${DEFAULT_URL})`, collect)
     .option("--password-file <file>", "its first line is the password for URLs without one")
     .option("--tls-ca <file>", "authorities to trust for amqps:// (default: the system's)")
     .option("--tls-cert <file>", "client certificate for amqps://, with its chain")
-    .option("--tls-key <file>", "private key of --tls-cert")
+    .option("--tls-key <file>", "private key of --tls-cert");
+
+/** The same, and which queue. */
+export const addConnectOptions = (command: Command) =>
+  addBrokerOptions(command)
     .option("--queue <name>", `request queue (default: ${DEFAULT_QUEUE})`)
     .option(
       "--max-message-bytes <count>",
@@ -45,8 +49,8 @@ export const addConnectOptions = (command: Command) =>
 export async function connectOptions(
   environment: Environment,
   options: AccessOptions & {
-    url?: string[];
-    queue?: string;
+    url?: string[] | undefined;
+    queue?: string | undefined;
     heartbeat?: number;
     maxMessageBytes?: number;
   },

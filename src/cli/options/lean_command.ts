@@ -8,11 +8,15 @@ import type { Command } from "@commander-js/extra-typings";
 import { Command as PlainCommand } from "commander";
 
 /** An option's flags, its description, and what reads its value. */
-type Definition = [flags: string, ...rest: unknown[]];
+export type Definition = [flags: string, description?: unknown, parse?: unknown];
 
-class LeanCommand extends PlainCommand {
+export class LeanCommand extends PlainCommand {
   /** By their flags: none has a short one. */
   readonly #definitions = new Map<string, Definition>();
+
+  get definitions(): Iterable<Definition> {
+    return this.#definitions.values();
+  }
 
   override option(...definition: Definition): this {
     const [flag] = definition[0].split(" ", 1);

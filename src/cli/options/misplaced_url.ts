@@ -13,8 +13,8 @@ const BROKER_URL = /amqps?:|:\/\//i;
 /** Variables that hold something else. */
 const VARIABLES = ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"];
 
-/** Options whose values are broker URLs, or the caller's own affair. */
-const FREE = ["--url", "--body", "--header"];
+/** Options whose values are URLs, or the caller's own affair. */
+const FREE = ["--url", "--body", "--header", "--worker"];
 
 /**
  * @param args What is read as options and arguments.

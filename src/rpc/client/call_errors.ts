@@ -6,6 +6,8 @@
  */
 import type { QueueInspection } from "../../amqp/queue.ts";
 import { RpcError } from "../../errors.ts";
+import { count } from "../../text.ts";
+import { diagnose } from "../queue_diagnosis.ts";
 import type { PendingCall } from "./pending_calls.ts";
 
 /** A call in an error's words, such as `fib(30) from rpc_queue on localhost:5672`. */
@@ -47,15 +49,17 @@ export interface Findings {
   readonly unknownReplies: number;
 }
 
+/** @param place With the broker only where no outage names that. */
 export function expired(place: CallPlace, timeoutMs: number, findings: Findings): RpcError {
-  const text = `no reply to ${place} within ${formatMs(timeoutMs)}`;
+  const patience = formatMs(timeoutMs);
+  const text = `no reply to ${place} within ${patience}`;
   if (findings.outage !== undefined) {
-    return new RpcError("unavailable", `${text}: ${findings.outage}`);
+    return new RpcError("unavailable", `${findings.outage}; ${text}`);
   }
-  const facts = factsOf(findings);
+  const facts = factsOf(findings, patience);
   return new RpcError(
     "deadline_exceeded",
-    facts.length === 0 ? text : `${text}: ${facts.join(", ")}`,
+    facts.length === 0 ? text : `${text}: ${facts.join("; ")}`,
   );
 }
 
@@ -77,25 +81,16 @@ export function outcomeUnknown(place: CallPlace, cause: unknown): RpcError {
   );
 }
 
-function factsOf({ queue, sent, unknownReplies }: Findings): string[] {
+function factsOf({ queue, sent, unknownReplies }: Findings, patience: string): string[] {
   const facts: string[] = [];
-  if (queue?.found === false) facts.push("the queue is gone");
-  if (queue?.found === true) {
-    const { consumers, messages } = queue;
-    // Policies (a length limit, a time to live) drop messages, and nothing tells a client of it.
-    const guess = messages === 0 ? " (a server holds it, or a policy of the queue dropped it)" : "";
-    facts.push(count(consumers, "consumer"), `${count(messages, "message")} waiting${guess}`);
-  }
+  const diagnosis = queue && diagnose(queue, patience);
+  if (diagnosis !== undefined) facts.push(diagnosis);
   if (sent > 1) facts.push(`sent ${sent} times`);
   if (unknownReplies > 0) {
-    const replies = unknownReplies === 1 ? "1 reply" : `${unknownReplies} replies`;
+    const replies = count(unknownReplies, "reply", "replies");
     facts.push(`${replies} came with an unknown correlation id`);
   }
   return facts;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 function formatMs(ms: number): string {

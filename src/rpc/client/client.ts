@@ -317,8 +317,10 @@ export class RpcClient implements AsyncDisposable {
   }
 
   #onDeadline(call: PendingCall): void {
-    const error = expired(this.#place(call), call.timeoutMs, {
-      outage: this.#supervisor?.outage,
+    const outage = this.#supervisor?.outage;
+    const place = outage === undefined ? this.#place(call) : this.#placeAtBroker(call);
+    const error = expired(place, call.timeoutMs, {
+      outage,
       queue: call.diagnosis,
       sent: call.sent,
       unknownReplies: this.#counters.stats.repliesUnknown - call.unknownReplies,
@@ -360,9 +362,12 @@ export class RpcClient implements AsyncDisposable {
   }
 
   #place(call: PendingCall): string {
+    return `${this.#placeAtBroker(call)} on ${this.#broker}`;
+  }
+
+  #placeAtBroker(call: PendingCall): string {
     const { queue, service } = call;
-    const from = service.describe === undefined ? "" : ` from ${queue.name}`;
-    return `${nameOf(call)}${from} on ${this.#broker}`;
+    return service.describe === undefined ? nameOf(call) : `${nameOf(call)} from ${queue.name}`;
   }
 }
 
