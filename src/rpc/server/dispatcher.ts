@@ -275,7 +275,9 @@ export class Dispatcher<Input, Output> {
         deliveryMode: TRANSIENT,
       };
       const { replyHeaders } = request;
-      if (replyHeaders !== undefined) properties.headers = replyHeaders;
+      // Whoever copies a context asks for them, and adds none.
+      const isUsed = replyHeaders !== undefined && Object.keys(replyHeaders).length > 0;
+      if (isUsed) properties.headers = replyHeaders;
       request.channel.reply(request, { body, properties }, "response");
     } catch (error) {
       this.#replyError(request, error);
