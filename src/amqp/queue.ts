@@ -24,12 +24,17 @@ export const QUEUE_TYPES: readonly QueueType[] = [
   "quorum",
 ];
 
+/** A queue that exists. */
 export interface QueueState {
+  /** It exists. */
   readonly found: true;
+  /** How many consumers it has. */
   readonly consumers: number;
+  /** How many messages wait in it: those that were delivered and not acknowledged don't count. */
   readonly messages: number;
 }
 
+/** What a look at a queue finds. */
 export type QueueInspection =
   | QueueState
   | { readonly found: false }

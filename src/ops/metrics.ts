@@ -12,9 +12,13 @@ import type { ServerReadiness } from "../rpc/server/server.ts";
 
 /** What is asked of a server at each scrape. */
 export interface MeasuredServer {
+  /** See {@linkcode RpcServer.state}. */
   readonly state: string;
+  /** See {@linkcode RpcServer.readiness}. */
   readonly readiness: ServerReadiness;
+  /** See {@linkcode RpcServer.queues}. */
   readonly queues: readonly QueueStatus[];
+  /** See {@linkcode RpcServer.onStateChange}. */
   onStateChange(listener: (change: ConnectionStateChange) => void): () => void;
 }
 

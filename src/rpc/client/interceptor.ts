@@ -8,11 +8,13 @@ import type { CallOptions } from "./call_options.ts";
 
 /** A call on its way out. */
 export interface OutgoingCall {
+  /** The service that it is for. */
   readonly service: CalledService<unknown, unknown>;
   /** The broker in use, or tried at present, as `host:port`. */
   readonly broker: string;
   /** What the service's codec makes a body of. */
   readonly input: unknown;
+  /** The settings of the call. */
   readonly options: CallOptions;
 }
 

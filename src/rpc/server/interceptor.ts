@@ -8,11 +8,13 @@ import type { HandlerContext, RpcHandler } from "./handler.ts";
 
 /** A request on its way to a handler. */
 export interface IncomingRequest {
+  /** The service that it is for. */
   readonly service: ServedService<unknown, unknown>;
   /** The broker that it came by, as `host:port`. */
   readonly broker: string;
   /** What the service's codec made of its body. */
   readonly input: unknown;
+  /** What else its handler may know. */
   readonly context: HandlerContext;
 }
 

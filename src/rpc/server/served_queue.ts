@@ -59,6 +59,7 @@ export interface ServedQueueOwner {
 
 /** One queue that a server consumes, at present. */
 export interface QueueStatus {
+  /** Its name. */
   readonly queue: string;
   /** How many requests the broker hands out before it waits for replies. */
   readonly prefetch: number;
