@@ -93,6 +93,9 @@ Deno.test("layers: amqp has few doors", async () => {
   assertEquals(
     [...new Set(others)].sort(),
     [
+      // What a connection does at once, step by step.
+      "src/ops/doctor/reach.ts -> src/amqp/socket/addresses.ts",
+      "src/ops/doctor/reach.ts -> src/amqp/socket/open.ts",
       // Settings that are checked before anything connects.
       "src/cli/options/access.ts -> src/amqp/socket/tls.ts",
       "src/rpc/connect_options.ts -> src/amqp/handshake.ts",

@@ -60,6 +60,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
       "Tell who serves and what waits; the exit code says whether it is as it should be.",
     load: async () => (await import("./commands/status_command.ts")).defineStatus,
   },
+  doctor: {
+    usage: "[options]",
+    description: "Find out what keeps calls from being answered, and what to do about it.",
+    load: async () => (await import("./commands/doctor_command.ts")).defineDoctor,
+  },
 };
 
 /** Runs the command line; resolves to the exit code. */
