@@ -249,3 +249,16 @@ Deno.test("Dispatcher.giveUp: answers with internal, and counts it as poisoned",
   assertEquals(outcome, "poisoned");
   assertMatch(reply, /^\{"code":"internal","message":"the request was given up: .*4 times/);
 });
+
+Deno.test("Dispatcher.overrunMs: a handler that goes on over its time, answered or not, until it ends", async () => {
+  const end = Promise.withResolvers<string>();
+  const scene = new Scene(() => end.promise, { maxTimeMs: 20 });
+  const done = scene.dispatcher.serve(scene.request("x"));
+  assertEquals(scene.dispatcher.overrunMs, 0);
+  await waitFor(() => scene.settled.length === 1, { what: "its answer" });
+  assertEquals(scene.settled[0]![1], "resource_exhausted");
+  await waitFor(() => scene.dispatcher.overrunMs > 5, { what: "an overrun" });
+  end.resolve("late");
+  await done;
+  await waitFor(() => scene.dispatcher.overrunMs === 0, { what: "its end" });
+});
