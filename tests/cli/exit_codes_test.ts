@@ -182,7 +182,10 @@ Deno.test("exit code 4: nobody answers in time; it says how many there are", asy
   const { code, stdout, stderr } = await fibrpc
     .run(["call", "30", "--queue", queue, "--timeout", "4s"]);
   assertEquals({ code, stdout }, { code: 4, stdout: "" });
-  assertMatch(stderr, /^fibrpc: deadline_exceeded: .*fib\(30\).*4s.*0 consumers, 2 messages/);
+  assertMatch(
+    stderr,
+    /^fibrpc: deadline_exceeded: .*fib\(30\).*4s.*0 consumers, 2 waiting: no server/,
+  );
   assertStringIncludes(stderr, queue);
 });
 

@@ -65,7 +65,7 @@ Deno.test("--exit-on-disconnect: exit code 3 without a broker at the start", asy
   ]);
   assertEquals([outcome.code, outcome.stdout], [3, ""]);
   assertMatch(outcome.stderr, /127\.0\.0\.1:1/);
-  assertEquals(outcome.stderr.match(/"ERROR"/g)?.length, 1, outcome.stderr);
+  assertEquals(outcome.stderr.match(/"level":"error"/g)?.length, 1, outcome.stderr);
 });
 
 Deno.test("--exit-on-disconnect: exit code 3 when the broker goes", async () => {
@@ -74,7 +74,7 @@ Deno.test("--exit-on-disconnect: exit code 3 when the broker goes", async () => 
   await server.waitForStderr(READY);
   await own.kill();
   assertEquals((await server.waitForExit()).code, 3);
-  assertEquals(server.stderr.match(/"ERROR"/g)?.length, 1, server.stderr);
+  assertEquals(server.stderr.match(/"level":"error"/g)?.length, 1, server.stderr);
 });
 
 for (const [args, isThere] of [[[], true], [["--no-quarantine"], false]] as const) {

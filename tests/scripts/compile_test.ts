@@ -34,7 +34,7 @@ Deno.test("compile on Deno's base: embeds the bundles, with the least permission
     assertStringIncludes(added, "compute_worker.js");
     assertStringIncludes(added, '"allow_net":[]');
     assertStringIncludes(added, '"allow_run":[]'); // `serve -- command`.
-    assertStringIncludes(added, '"allow_write":null');
+    assertStringIncludes(added, '"allow_write":[]'); // `serve --health-file`.
     // Packages of the tests stay out (deno.json, which names them, is embedded too).
     assertEquals(added.includes("asyncProperty"), false);
   } finally {

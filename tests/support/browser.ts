@@ -34,7 +34,8 @@ export class Browser implements AsyncDisposable {
 
   /** Starts it. */
   static async start(options: { dark?: boolean } = {}): Promise<Browser> {
-    const folder = await Deno.makeTempDir({ prefix: "browser-" });
+    // The name of its socket has at most 108 bytes, wherever other temporary files are.
+    const folder = await Deno.makeTempDir({ dir: "/tmp", prefix: "browser-" });
     const env = { HOME: folder, TMPDIR: folder };
     const driver = spawn("chromedriver", ["--port=0"], { env });
     const [, port] = await driver.waitForStdout(/started successfully on port (\d+)/);
