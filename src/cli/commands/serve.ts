@@ -77,8 +77,8 @@ export async function serve(
   const onStateChange: RpcServerOptions["onStateChange"] = ({ state, broker, reason, product }) => {
     healthFile?.update();
     if (state === "connected") {
-      const text = "Awaiting RPC requests on {queue} at {broker} ({product})";
-      logger.info(text, { queue, broker, product });
+      const text = "Awaiting RPC requests on {queue} at {broker}";
+      logger.info(product === undefined ? text : `${text} ({product})`, { queue, broker, product });
     } else if (state === "connecting" && exitOnDisconnect && !isEnding) {
       logger.error("no connection to {broker}, and not to try again: {reason}", { broker, reason });
       end(EXIT_UNAVAILABLE);
