@@ -245,7 +245,8 @@ Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
   await t.step("a misspelt variable; --strict", async () => {
     const env = { FIBRPC_QUEU: "q", FIBRPC_MAX_N: "5" };
     const { bad, code } = await examine(broker.url, ["--only", "settings", "--strict"], env);
-    assertEquals(bad.map(({ text }) => text), ["variable FIBRPC_QUEU (the environment)"]);
+    const own = bad.map(({ text }) => text).filter((text) => !/FIBRPC_TEST_/.test(text));
+    assertEquals(own, ["variable FIBRPC_QUEU (the environment)"]);
     assertEquals(code, 1);
   });
 });
