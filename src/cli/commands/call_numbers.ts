@@ -4,7 +4,7 @@
  * @module
  */
 import { RpcError } from "../../errors.ts";
-import type { CallObserver } from "../../rpc/client/observer.ts";
+import type { CallOptions } from "../../rpc/client/call_options.ts";
 import { checkArgument } from "../../services/fibonacci/argument.ts";
 import { FibonacciClient, type FibonacciClientOptions } from "../../services/fibonacci/client.ts";
 import { messageOf, quote } from "../../text.ts";
@@ -43,6 +43,7 @@ export async function callNumbers(
   const tracing = await startTracing(environment);
   const client = new FibonacciClient({ ...options, interceptors: tracing.calls });
   const headers = traceHeaders(environment);
+  const common: CallOptions = headers === undefined ? {} : { headers };
   const exitCode = await callAll<Numeral, NumberOutcome>(environment, {
     client,
     inputs,
@@ -55,10 +56,13 @@ export async function callNumbers(
         return { text, line, ms: 0, error: RpcError.from(error), refusedHere: true };
       }
       let requestId: string | undefined;
-      const observer: CallObserver = { requestSent: (id) => requestId = id };
+      // Of many calls, only those that print it pay for it.
+      const callOptions = output === "json"
+        ? { ...common, observer: { requestSent: (id: string) => requestId = id } }
+        : common;
       const { result, ...ended } = await timed(() => {
         if (refusal !== undefined) throw refusal;
-        return client.call(digits, { ...(headers && { headers }), observer });
+        return client.call(digits, callOptions);
       }, "fibrpc serve");
       return { text, line, requestId, ...ended, ...(result !== undefined && { value: result }) };
     },
