@@ -5,6 +5,7 @@ import { type Broker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { listenTls } from "../support/tls_listener.ts";
+import { waitFor } from "../support/wait.ts";
 import { CommandLine } from "./command_line.ts";
 
 interface Finding {
@@ -241,6 +242,59 @@ Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
     const { port } = new URL(broker.management.url);
     const result = await examine(`amqp://127.0.0.1:${port}`, own);
     assertMatch(failure(result), /^login: .* -> use the AMQP port, 5672/);
+  });
+  await t.step("what the management API knows: policies, another type", async () => {
+    const api = new URL(broker.management.url);
+    const management = ["--management", `http://127.0.0.1:${api.port}`, "--only", "policy"];
+    await using _server = await new CommandLine(broker.url).serve(queue);
+    const good = await examine(broker.url, [...own, ...management]);
+    assertEquals(good.found.map(({ status }) => status), ["ok"]);
+    const policies: [definition: string, found: RegExp][] = [
+      ['{"max-length":5}', /dropped, the oldest first/],
+      ['{"max-length":5,"overflow":"reject-publish"}', /refused/],
+      ['{"message-ttl":1000}', /older requests are dropped/],
+    ];
+    for (const [definition, expected] of policies) {
+      await broker.ctl("set_policy", "tight", `^${queue}$`, definition, "--apply-to", "queues");
+      const { bad } = await waitFor(async () => {
+        const result = await examine(broker.url, [...own, ...management]);
+        return expected.test(result.bad[0]?.text ?? "") && result;
+      }, { what: definition });
+      assertMatch(bad[0]!.action!, /remove .* from the policy tight/);
+    }
+    await broker.ctl("clear_policy", "tight");
+    await using peer = await RawChannel.open(broker.url);
+    const stream = uniqueQueue("stream");
+    const args = { "x-queue-type": "stream" };
+    await peer.channel.queueDeclare(stream, { durable: true, autoDelete: false }, args);
+    const single = uniqueQueue("single");
+    const one = { "x-single-active-consumer": true };
+    await peer.channel.queueDeclare(single, { durable: true, autoDelete: false }, one);
+    for (
+      const [name, action] of [
+        [stream, /let serve declare a queue/],
+        [single, /let serve declare it/],
+      ] as const
+    ) {
+      await peer.channel.basicQos(1);
+      await peer.channel.basicConsume(name, { noAck: false }, () => {});
+      const { bad } = await waitFor(async () => {
+        const result = await examine(broker.url, ["--queue", name, ...management]);
+        return result.bad.length > 0 && result;
+      }, { what: "the queue in the API" });
+      assertMatch(bad[0]!.action!, action);
+    }
+    const wrong = await examine(broker.url, [
+      ...own,
+      "--only",
+      "policy",
+      "--management",
+      "http://127.0.0.1:1",
+    ]);
+    assertMatch(wrong.bad[0]!.text, /does not answer/);
+    const { code, stderr } = await new CommandLine(broker.url).run(["doctor", "--management", "x"]);
+    assertEquals(code, 2);
+    assertMatch(stderr, /such as http:/);
   });
   await t.step("a misspelt variable; --strict", async () => {
     const env = { FIBRPC_QUEU: "q", FIBRPC_MAX_N: "5" };

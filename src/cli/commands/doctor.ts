@@ -4,6 +4,7 @@
  * @module
  */
 import type { BrokerUrl } from "../../amqp/broker_url.ts";
+import { loginTo } from "../../amqp/credentials.ts";
 import { RpcError } from "../../errors.ts";
 import { CHECKS } from "../../ops/doctor/checks.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type ProcessFacts,
   type Setting,
 } from "../../ops/doctor/doctor.ts";
+import { managementApi } from "../../ops/management.ts";
 import { DEFAULT_QUEUE } from "../../protocol/names.ts";
 import { type ConnectOptions, resolveConnectOptions } from "../../rpc/connect_options.ts";
 import { FibonacciClient } from "../../services/fibonacci/client.ts";
@@ -25,12 +27,17 @@ import { onEndSignal } from "../signals.ts";
 
 export const DOCTOR_FORMATS = ["text", "json"] as const;
 
+/** How long it may take to read a password, in milliseconds. */
+const LOGIN_MS = 2_000;
+
 const CALL_TIMEOUT_MS = 5_000;
 
 export interface DoctorOptions extends ConnectOptions {
   readonly queue?: string;
   readonly settings: readonly Setting[];
   readonly process: ProcessFacts;
+  /** The URL of the management API. */
+  readonly management?: string;
   /** What to call the service with; without it there is no call. */
   readonly call?: string;
   /** The checks to report; those that they need are made too. */
@@ -67,7 +74,8 @@ export async function doctor(environment: Environment, options: DoctorOptions): 
   for (const broker of brokers) {
     if (brokers.length > 1 && output === "text") print(`${broker}\n`);
     const call = callOf(options, broker, queue);
-    const subject = { broker, options: connect, queue, settings, process, call };
+    const management = await apiOf(options, broker, ending.signal);
+    const subject = { broker, options: connect, queue, settings, process, management, call };
     const write = (diagnosis: Diagnosis) => {
       if (isReported(diagnosis)) {
         print(output === "json" ? toJson(diagnosis, broker) : toText(diagnosis));
@@ -98,6 +106,19 @@ function checksFor(only: readonly string[] | undefined): readonly Check[] {
     if (wanted.has(name)) { for (const need of needs) wanted.add(need); }
   }
   return CHECKS.filter(({ name }) => wanted.has(name));
+}
+
+async function apiOf(
+  { management, ...options }: DoctorOptions,
+  broker: BrokerUrl,
+  signal: AbortSignal,
+): Promise<DoctorSubject["management"]> {
+  if (management === undefined) return undefined;
+  const none = { username: broker.username, password: broker.password };
+  return managementApi(
+    management,
+    await loginTo(broker, options, LOGIN_MS, signal).catch(() => none),
+  );
 }
 
 function callOf(

@@ -12,7 +12,12 @@ import type { ProcessFacts, Setting } from "../../ops/doctor/doctor.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
 import { processInfo } from "../io/stdout.ts";
-import { addConnectOptions, connectOptions, given } from "../options/connect_options.ts";
+import {
+  addConnectOptions,
+  connectOptions,
+  given,
+  warnOfPasswordIn,
+} from "../options/connect_options.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/logging.ts";
 import { collect, oneOf } from "../options/values.ts";
 import { variableOf } from "../options/variables.ts";
@@ -36,6 +41,7 @@ export function defineDoctor(
 ): void {
   addConnectOptions(command)
     .option("--call [n]", "call the service as well, with n (default: 30): a real request")
+    .option("--management <url>", "the management API, which knows the queue's policies")
     .option("--only <check>", "one of the checks; repeat it for more", collect)
     .option("--list", "list the checks")
     .option("--strict", "exit with 1 for a warning")
@@ -55,12 +61,14 @@ export function defineDoctor(
         return;
       }
       const connect = await connectOptions(environment, options, "doctor");
+      const { management } = options;
+      if (management !== undefined) warnOfPasswordIn(management, "--management");
       const { only, output = "text", strict = false, quiet = false } = options;
       const call = options.call === true ? "30" : options.call || undefined;
       exit(
         await doctor(environment, {
           ...connect,
-          ...given({ only, call }),
+          ...given({ only, call, management }),
           ...{ output, strict, quiet },
           settings: await settingsOf(environment, options),
           process: await processFacts(),

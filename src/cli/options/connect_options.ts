@@ -88,6 +88,12 @@ function warnOfPassword(urls: readonly string[]): void {
   );
 }
 
+/** The same of a URL that is no broker's. */
+export function warnOfPasswordIn(text: string, option: string): void {
+  if (!URL.parse(text)?.password) return;
+  logger.warn("the password in {option} is visible in the process list", { option });
+}
+
 /** The value of an environment variable, read as an option's would be; empty is unset. */
 export function fromEnvironment<Value>(
   { env }: Environment,

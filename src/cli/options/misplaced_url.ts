@@ -14,7 +14,7 @@ const BROKER_URL = /amqps?:|:\/\//i;
 const VARIABLES = ["FIBRPC_QUEUE", "FIBRPC_TIMEOUT", "FIBRPC_PASSWORD_FILE"];
 
 /** Options whose values are URLs, or the caller's own affair. */
-const FREE = ["--url", "--body", "--header", "--worker"];
+const FREE = ["--url", "--body", "--header", "--worker", "--management"];
 
 /**
  * @param args What is read as options and arguments.

@@ -5,6 +5,7 @@
  */
 import { replies, roundTrip, version } from "./broker.ts";
 import type { Check } from "./doctor.ts";
+import { policy } from "./policy.ts";
 import { limits, settings } from "./process.ts";
 import { call, queue, suspects } from "./queue.ts";
 import { connect, login, name } from "./reach.ts";
@@ -18,6 +19,7 @@ export const CHECKS: readonly Check[] = [
   roundTrip,
   replies,
   queue,
+  policy,
   suspects,
   limits,
   call,

@@ -9,6 +9,7 @@ import type { Connection, ConnectionOptions } from "../../amqp/connection.ts";
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { RpcErrorCode } from "../../errors.ts";
 import { messageOf } from "../../text.ts";
+import type { ManagementApi } from "../management.ts";
 import { NoAnswer, within } from "../../time.ts";
 
 /** How long the walk may take, in milliseconds. */
@@ -41,6 +42,8 @@ export interface DoctorSubject {
   /** The settings, and where each came from. */
   readonly settings: readonly Setting[];
   readonly process: ProcessFacts;
+  /** Without it the policies of the queue can't be seen. */
+  readonly management?: ManagementApi | undefined;
   /** Calls the service; without it there is no call. */
   readonly call?: ((signal: AbortSignal) => Promise<string>) | undefined;
 }
