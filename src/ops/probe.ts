@@ -8,6 +8,7 @@ import type { BrokerUrl } from "../amqp/broker_url.ts";
 import { Connection, type ConnectionOptions } from "../amqp/connection.ts";
 import { type ConnectFailure, connectFailure, mostTelling } from "../amqp/failure.ts";
 import { inspectQueue, type QueueInspection } from "../amqp/queue.ts";
+import type { ManagedQueue } from "./management.ts";
 import { SUSPECTS_SUFFIX } from "../protocol/names.ts";
 import { settledWithin } from "../time.ts";
 
@@ -16,6 +17,8 @@ export interface QueueProbe {
   readonly queue: string;
   readonly requests: QueueInspection;
   readonly suspects: QueueInspection;
+  /** What only the management API knows, if that was asked. */
+  readonly managed?: ManagedQueue | undefined;
 }
 
 /** What a broker says of itself, and how long it took. */
@@ -71,9 +74,9 @@ export class Probe implements AsyncDisposable {
     throw mostTelling(failures);
   }
 
-  /** Resolves with the reason when the connection is gone. */
-  get gone(): Promise<Error> {
-    return this.#connection.gone;
+  /** The broker that it has found. */
+  get url(): BrokerUrl {
+    return this.#connection.broker;
   }
 
   async broker(): Promise<BrokerProbe> {

@@ -47,15 +47,22 @@ export interface QueueFigures {
   readonly consumers: number | null;
   readonly waiting: number | null;
   readonly suspects: number | null;
+  /** Delivered, and not acknowledged; only by the management API. */
+  readonly unacknowledged?: number;
+  /** `classic` or `quorum`; only by the management API. */
+  readonly type?: string;
 }
 
-export function figuresOf({ queue, requests, suspects }: QueueProbe): QueueFigures {
+export function figuresOf({ queue, requests, suspects, managed }: QueueProbe): QueueFigures {
+  const { unacknowledged, type } = managed ?? {};
   return {
     queue,
     exists: requests.found === "unknown" ? null : requests.found,
     consumers: figure(requests, "consumers"),
     waiting: figure(requests, "messages"),
     suspects: figure(suspects, "messages"),
+    ...(unacknowledged !== undefined && { unacknowledged }),
+    ...(type !== undefined && { type }),
   };
 }
 
@@ -80,9 +87,11 @@ function figuresText(probe: QueueProbe, before?: QueueProbe): string {
   const now = figuresOf(probe);
   if (now.exists === false) return "missing";
   const then = before && figuresOf(before);
-  return (["consumers", "waiting", "suspects"] as const)
-    .map((name) => `${name} ${now[name] ?? "unknown"}${change(now[name], then?.[name])}`)
-    .join("   ");
+  const figures = (["consumers", "waiting", "suspects"] as const)
+    .map((name) => `${name} ${now[name] ?? "unknown"}${change(now[name], then?.[name])}`);
+  if (now.unacknowledged !== undefined) figures.push(`with servers ${now.unacknowledged}`);
+  if (now.type !== undefined) figures.push(now.type);
+  return figures.join("   ");
 }
 
 function change(now: number | null, then: number | null | undefined): string {

@@ -75,6 +75,15 @@ Deno.test("status: where it may not look, it says unknown; a wrong password is e
   await using broker = await startBroker({ management: true });
   const queue = uniqueQueue("status");
   await using _server = await new CommandLine(broker.url).serve(queue);
+  const api = `http://127.0.0.1:${new URL(broker.management.url).port}`;
+  const args = ["status", "--queue", queue, "--management", api];
+  const more = await waitFor(async () => {
+    const outcome = await new CommandLine(broker.url).run(args);
+    return outcome.stdout.includes("with servers") && outcome;
+  }, { what: "the queue in the API" });
+  assertMatch(more.stdout, /suspects 0 {3}with servers 0 {3}(classic|quorum)\n$/);
+  const wrong = await new CommandLine(broker.url).run([...args.slice(0, -1), "localhost:15672"]);
+  assertEquals([wrong.code, wrong.stdout], [2, ""]);
   await broker.ctl("add_user", "nobody", "s3cret-word");
   await broker.ctl("set_permissions", "nobody", "^$", "^$", "^$");
   const nobody = new URL(broker.url);

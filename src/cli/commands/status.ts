@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { loginTo } from "../../amqp/credentials.ts";
 import { connectFailure } from "../../amqp/failure.ts";
 import { RpcError } from "../../errors.ts";
+import { managedQueue, managementApi } from "../../ops/management.ts";
 import { type BrokerProbe, Probe, type QueueProbe } from "../../ops/probe.ts";
 import {
   judge,
@@ -36,6 +38,8 @@ export const STATUS_FORMATS = ["text", "json", "prometheus"] as const;
 
 export interface StatusOptions extends ConnectOptions, StatusLimits {
   readonly queues?: readonly string[];
+  /** The URL of the management API, which knows more. */
+  readonly management?: string;
   readonly output: typeof STATUS_FORMATS[number];
   readonly quiet: boolean;
   /** How long one look may take, in milliseconds. */
@@ -57,7 +61,7 @@ const EXIT_CODES: Readonly<Record<Verdict, number>> = {
  * @returns The exit code: that of the last look.
  */
 export async function status(environment: Environment, options: StatusOptions): Promise<number> {
-  const { queues = [DEFAULT_QUEUE], output, quiet, timeoutMs, watchMs } = options;
+  const { queues = [DEFAULT_QUEUE], output, quiet, timeoutMs, watchMs, management } = options;
   const { brokers, ...connect } = resolveConnectOptions(options, "status");
   const ending = new AbortController();
   let exitCode = EXIT_OK;
@@ -71,7 +75,12 @@ export async function status(environment: Environment, options: StatusOptions): 
     probe ??= await Probe.open(brokers, connect, timeoutMs, ending.signal);
     const broker = await probe.broker();
     const found: QueueProbe[] = [];
-    for (const queue of queues) found.push(await probe.queue(queue));
+    const login = await loginTo(probe.url, connect, timeoutMs, ending.signal);
+    const api = management === undefined ? undefined : managementApi(management, login);
+    for (const queue of queues) {
+      const managed = api && await managedQueue(api, probe.url, queue, ending.signal);
+      found.push({ ...await probe.queue(queue), managed });
+    }
     return [broker, found];
   };
   const print = async (text: string) => {

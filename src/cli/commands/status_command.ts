@@ -6,7 +6,13 @@
 import type { Command } from "@commander-js/extra-typings";
 import { DEFAULT_QUEUE } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
-import { addBrokerOptions, connectOptions, given } from "../options/connect_options.ts";
+import { managementApi } from "../../ops/management.ts";
+import {
+  addBrokerOptions,
+  connectOptions,
+  given,
+  warnOfPasswordIn,
+} from "../options/connect_options.ts";
 import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/logging.ts";
 import { collect, duration, oneOf, wholeNumber } from "../options/values.ts";
 import { status, STATUS_FORMATS, workerStatus } from "./status.ts";
@@ -34,6 +40,7 @@ export function defineStatus(
     .option("--min-consumers <count>", "fewer: exit code 5 (default: 1)", limit)
     .option("--max-waiting <count>", "more requests that wait: exit code 1", limit)
     .option("--max-suspects <count>", "more records of redelivered requests: exit code 1", limit)
+    .option("--management <url>", "ask the management API too, which knows more")
     .option("--watch [time]", "look again and again (default: every 2s)", (text) => duration(text))
     .option("--timeout <time>", "for one look (default: 5s)", duration)
     .option("--worker <url>", "ask a server that was started with --http instead of the broker")
@@ -53,7 +60,11 @@ export function defineStatus(
         exit(await workerStatus(environment, worker, { timeoutMs, quiet }));
         return;
       }
-      const { queue, minConsumers = 1 } = options;
+      const { queue, minConsumers = 1, management } = options;
+      if (management !== undefined) {
+        warnOfPasswordIn(management, "--management");
+        managementApi(management, { username: "", password: "" }); // Or it would be seen late.
+      }
       const { maxWaiting = Infinity, maxSuspects = Infinity } = options;
       const { queue: named, ...connect } = await connectOptions(
         environment,
@@ -65,7 +76,7 @@ export function defineStatus(
       exit(
         await status(environment, {
           ...connect,
-          ...given({ queues, watchMs }),
+          ...given({ queues, watchMs, management }),
           ...{ minConsumers, maxWaiting, maxSuspects, output, quiet, timeoutMs },
         }),
       );
