@@ -57,6 +57,10 @@ Deno.test("findProgram: as a shell finds it", async () => {
       findProgram("run", `/nowhere:${folder}/plain:${folder}/tool`),
       `${folder}/tool/run`,
     );
+    // What can't be looked at, which is seen by every user here, is skipped.
+    await Deno.symlink(`${folder}/loop`, `${folder}/loop`);
+    const unseen = `${folder}/loop:${folder}/${"x".repeat(300)}:${folder}/tool/run`;
+    assertEquals(findProgram("run", `${unseen}:${folder}/tool`), `${folder}/tool/run`);
     assertEquals(findProgram(`${folder}/tool/run`, ""), `${folder}/tool/run`);
     assertThrows(() => findProgram("run", `${folder}/plain`), RpcError, "may not be executed");
     assertThrows(() => findProgram("run", folder), RpcError, "was not found on the PATH");

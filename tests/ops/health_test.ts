@@ -134,6 +134,26 @@ Deno.test("serve --http: an event loop that stands still answers no probe; it is
   await Deno.remove(healthFile);
 });
 
+Deno.test("serve --http: who only holds connections open keeps no probe out", async () => {
+  const { url } = await sharedBroker();
+  await using server = await monitored(new CommandLine(url), uniqueQueue("idle"));
+  await waitUntil(server, "ok");
+  const port = Number(new URL(server.url).port);
+  for (const begun of ["", "GET /livez HT"]) {
+    const held: Deno.Conn[] = [];
+    for (let i = 0; i < 150; i++) {
+      const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+      // The first may be closed already.
+      await connection.write(new TextEncoder().encode(begun)).catch(() => {});
+      held.push(connection);
+    }
+    for (const path of ["livez", "readyz", "metrics"]) {
+      assertEquals((await get(`${server.url}/${path}`))[0], 200, path);
+    }
+    for (const connection of held) connection.close();
+  }
+});
+
 Deno.test("serve --http: only GET and HEAD, only what is there; a port in use ends it", async () => {
   const { url } = await sharedBroker();
   const fibrpc = new CommandLine(url);

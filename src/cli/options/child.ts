@@ -71,8 +71,13 @@ function parseUrls(url: string | readonly string[]) {
   return url.length === 0 ? [] : parseBrokerUrls(url);
 }
 
+/** What can't be looked at, such as a folder that this user may not enter, a shell skips. */
 function isFile(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
 }
 
 /** For anybody: whether that includes this user is found out at the first request. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { getLogger } from "@logtape/logtape";
@@ -39,7 +39,10 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** A client is cut off that takes nothing for so long, in milliseconds. */
 const SILENCE_MS = 60_000;
 
-/** Who asks for more connections at once waits: no probe needs so many. */
+/**
+ * So many connections are kept. One more takes the place of the oldest: whoever
+ * only holds them open, by mistake or not, must not keep a probe out.
+ */
 const MAX_CONNECTIONS = 100;
 
 /** What is shorter is not compressed, in characters. */
@@ -58,6 +61,8 @@ const compress = promisify(gzip);
 export class HttpListener {
   readonly #server: Server;
   readonly #resources: Readonly<Record<string, HttpResource>>;
+  /** The oldest first. */
+  readonly #sockets = new Set<Socket>();
 
   private constructor(resources: Readonly<Record<string, HttpResource>>) {
     this.#resources = resources;
@@ -70,7 +75,7 @@ export class HttpListener {
     });
     this.#server.requestTimeout = REQUEST_TIMEOUT_MS;
     this.#server.headersTimeout = REQUEST_TIMEOUT_MS;
-    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on("connection", (socket: Socket) => this.#accept(socket));
     this.#server.setTimeout(SILENCE_MS);
     this.#server.on("clientError", (_error, socket) => socket.destroy());
   }
@@ -109,6 +114,15 @@ export class HttpListener {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    const [oldest] = this.#sockets;
+    if (this.#sockets.size <= MAX_CONNECTIONS) return;
+    this.#sockets.delete(oldest!);
+    oldest!.destroy();
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
