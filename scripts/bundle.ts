@@ -25,9 +25,13 @@ const LATE = [
 
 const IMPORT = /^import (?:(\w+)|\{([^}]*)\}) from "([^"]+)";$/gm;
 
-/** On Deno, the AMQP library is as fast without `Buffer`, which takes 2 ms to load. */
-const LOAD = `const Buffer = globalThis.Deno ? undefined : globalThis.Buffer;
-const __load = (name) => globalThis.process.getBuiltinModule(name);
+/** On Deno, the AMQP library is as fast without `Buffer`, which takes 2 ms to load; others need it. */
+const WITHOUT_BUFFER = "const Buffer = globalThis.Deno ? undefined : globalThis.Buffer;\n";
+
+/** In what is bundled, a comment names the file of each module. */
+const AMQP_LIBRARY = /^\/\/ .*@cloudamqp\/amqp-client/m;
+
+const LOAD = `const __load = (name) => globalThis.process.getBuiltinModule(name);
 const __late = (load) => new Proxy({}, {
   get(_, key) {
     const object = load();
@@ -83,7 +87,9 @@ async function write(
 }
 
 async function quicken(file: string): Promise<void> {
-  await Deno.writeTextFile(file, LOAD + late(await Deno.readTextFile(file)));
+  const text = await Deno.readTextFile(file);
+  const first = AMQP_LIBRARY.test(text) ? WITHOUT_BUFFER : "";
+  await Deno.writeTextFile(file, first + LOAD + late(text));
 }
 
 /** The same program, with the imports of {@linkcode LATE} made late. */

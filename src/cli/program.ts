@@ -9,6 +9,7 @@ import type { Environment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit_codes.ts";
 import { type LeanCommand, leanCommand } from "./options/lean_command.ts";
 import { refuseMisplacedUrls } from "./options/misplaced_url.ts";
+import { print } from "./io/print.ts";
 import { report } from "./report.ts";
 import { version } from "./version.ts";
 import { stackOf } from "../text.ts";
@@ -100,7 +101,8 @@ export async function run(environment: Environment): Promise<number> {
     }
   } catch (error) {
     if (error instanceof CommanderError) {
-      return error.exitCode === 0 ? await print(environment, help) : EXIT_USAGE;
+      if (error.exitCode !== 0) return EXIT_USAGE;
+      return await print(environment, help, "the help") ?? EXIT_OK;
     }
     if (error instanceof RpcError && error.code === "invalid_argument") {
       report(environment, error.message);
@@ -163,17 +165,4 @@ function addList(program: Command): Command {
     program.command(name).description(description);
   }
   return program;
-}
-
-/** Prints what was asked for. */
-async function print(environment: Environment, text: string): Promise<number> {
-  try {
-    await environment.writeStdout(new TextEncoder().encode(text));
-    return EXIT_OK;
-  } catch (error) {
-    const { code, message } = error as Error & { code?: unknown };
-    if (code === "EPIPE") return EXIT_OK; // Its reader has what it wanted.
-    report(environment, `can't write the help: ${message}`);
-    return EXIT_FAILURE;
-  }
 }

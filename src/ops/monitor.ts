@@ -3,19 +3,17 @@
  *
  * @module
  */
-import { collectDefaultMetrics, Gauge } from "prom-client";
+import { Gauge } from "prom-client";
 import { Observers, type RpcServerStats, type ServerObserver } from "../rpc/server/observer.ts";
 import { type HttpAnswer, HttpListener, type ListenAddress } from "./http/listener.ts";
 import { page } from "./http/page/page.ts";
 import { ServerHistory } from "./history.ts";
 import { type MeasuredServer, ServerMetrics } from "./metrics.ts";
+import { collectProcessMetrics } from "./process_metrics.ts";
 import { type QueueInspector, QueueMetrics } from "./queue_metrics.ts";
 
 /** A handler that is over its time by more than this is stuck, in milliseconds. */
 const MAX_OVERRUN_MS = 60_000;
-
-/** Those of the library's metrics that only Node knows; elsewhere they are 0 or missing. */
-const OF_NODE_ONLY = /^nodejs_(active|heap_space|version|gc)_/;
 
 /** What is asked of a server that is monitored. */
 export interface MonitoredServer extends MeasuredServer, QueueInspector {
@@ -58,10 +56,7 @@ export class Monitor {
     this.#program = program;
     this.observer = new Observers(this.metrics, this.#history);
     const { registry } = this.metrics;
-    collectDefaultMetrics({ register: registry });
-    for (const { name } of registry.getMetricsAsArray()) {
-      if (OF_NODE_ONLY.test(name)) registry.removeSingleMetric(name);
-    }
+    collectProcessMetrics(registry);
     const build = new Gauge({
       name: "fibrpc_build_info",
       help: "1; the labels say what runs.",

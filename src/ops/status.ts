@@ -89,7 +89,7 @@ function figuresText(probe: QueueProbe, before?: QueueProbe): string {
   const then = before && figuresOf(before);
   const figures = (["consumers", "waiting", "suspects"] as const)
     .map((name) => `${name} ${now[name] ?? "unknown"}${change(now[name], then?.[name])}`);
-  if (now.unacknowledged !== undefined) figures.push(`with servers ${now.unacknowledged}`);
+  if (now.unacknowledged !== undefined) figures.push(`unacknowledged ${now.unacknowledged}`);
   if (now.type !== undefined) figures.push(now.type);
   return figures.join("   ");
 }

@@ -42,21 +42,24 @@ function failure({ bad }: { bad: Finding[] }): string {
 /** A listener that does one thing with each connection. */
 async function listener(
   onConnection: (socket: Socket) => void,
-): Promise<{ port: number } & AsyncDisposable> {
+): Promise<{ readonly port: number; connections: number } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
+    found.connections += 1;
     socket.on("error", () => {});
     onConnection(socket);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
+  const found = {
     port: (server.address() as AddressInfo).port,
+    connections: 0,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return found;
 }
 
 const CASES_WITHOUT_BROKER: [what: string, url: () => string, expected: RegExp][] = [
@@ -80,9 +83,17 @@ for (const [what, url, expected] of CASES_WITHOUT_BROKER) {
 Deno.test("doctor: ports that hang, or speak something else", async () => {
   {
     await using silent = await listener(() => {});
-    const result = await examine(`amqp://127.0.0.1:${silent.port}`);
-    assertMatch(failure(result), /^login: .*no answer/);
+    const url = `amqp://127.0.0.1:${silent.port}`;
+    const result = await examine(url);
+    assertMatch(failure(result), /^login: .*no answer.* -> look whether a broker is at that port/);
     assertEquals(result.code, 3);
+    for (const args of [["doctor"], ["status"], ["status", "--watch"]]) {
+      await using program = new CommandLine(url).spawn(args);
+      await waitFor(() => silent.connections > 0, { what: "a connection" });
+      silent.connections = 0;
+      program.kill("SIGINT");
+      assertEquals((await program.waitForExit()).code, 130, args.join(" "));
+    }
   }
   {
     await using http = await listener((socket) =>

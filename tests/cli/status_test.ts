@@ -79,9 +79,9 @@ Deno.test("status: where it may not look, it says unknown; a wrong password is e
   const args = ["status", "--queue", queue, "--management", api];
   const more = await waitFor(async () => {
     const outcome = await new CommandLine(broker.url).run(args);
-    return outcome.stdout.includes("with servers") && outcome;
+    return outcome.stdout.includes("unacknowledged") && outcome;
   }, { what: "the queue in the API" });
-  assertMatch(more.stdout, /suspects 0 {3}with servers 0 {3}(classic|quorum)\n$/);
+  assertMatch(more.stdout, /suspects 0 {3}unacknowledged 0 {3}(classic|quorum)\n$/);
   const wrong = await new CommandLine(broker.url).run([...args.slice(0, -1), "localhost:15672"]);
   assertEquals([wrong.code, wrong.stdout], [2, ""]);
   await broker.ctl("add_user", "nobody", "s3cret-word");

@@ -45,6 +45,25 @@ for (const [base, { command, args: first }] of BASES) {
     }
   });
 
+  Deno.test(`streams, ${base}: status and doctor end when their reader goes, or can't be written to`, async () => {
+    const queue = uniqueQueue("streams");
+    await using _server = await fibrpc.serve(queue);
+    const own = ["--queue", queue];
+    const COMMANDS = [["status", ...own], ["doctor", ...own], ["doctor", "--list"]];
+    for (const args of [["status", "--watch", "50ms", ...own], ...COMMANDS]) {
+      const { stdout, stderr } = await shell('"$@" | head -n 1; echo end', args, {
+        timeoutMs: 20_000,
+      });
+      assertMatch(stdout, /^.+\nend\n$/, args.join(" "));
+      assertEquals(stderr, "", args.join(" "));
+    }
+    for (const args of [["status", "--watch", "50ms", ...own], ...COMMANDS]) {
+      const { code, stderr } = await shell('"$@" >/dev/full', args, { timeoutMs: 20_000 });
+      assertEquals(code, 1, args.join(" "));
+      assertMatch(stderr, /^fibrpc: can't write the results: .*\n$/, args.join(" "));
+    }
+  });
+
   Deno.test(`streams, ${base}: a closed standard output is a failure, /dev/null is none`, async () => {
     const queue = uniqueQueue("streams");
     await using _server = await fibrpc.serve(queue);

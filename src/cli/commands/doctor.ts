@@ -22,6 +22,7 @@ import { FibonacciClient } from "../../services/fibonacci/client.ts";
 import { printable, quote } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, exitCodeOf } from "../exit_codes.ts";
+import { print } from "../io/print.ts";
 import { withOptionNames } from "../options/option_names.ts";
 import { onEndSignal } from "../signals.ts";
 
@@ -67,29 +68,28 @@ export async function doctor(environment: Environment, options: DoctorOptions): 
   const isReported = ({ check, status }: Diagnosis) =>
     (only === undefined || only.includes(check)) &&
     !(quiet && (status === "ok" || status === "skip"));
-  let printing = Promise.resolve();
-  const print = (text: string) => {
-    printing = printing.then(() => environment.writeStdout(new TextEncoder().encode(text)));
+  let printing: Promise<number | undefined> = Promise.resolve(undefined);
+  const write = (text: string) => {
+    printing = printing.then((end) => end ?? print(environment, text));
   };
   for (const broker of brokers) {
-    if (brokers.length > 1 && output === "text") print(`${broker}\n`);
+    if (brokers.length > 1 && output === "text") write(`${broker}\n`);
     const call = callOf(options, broker, queue);
     const management = await apiOf(options, broker, ending.signal);
     const subject = { broker, options: connect, queue, settings, process, management, call };
-    const write = (diagnosis: Diagnosis) => {
-      if (isReported(diagnosis)) {
-        print(output === "json" ? toJson(diagnosis, broker) : toText(diagnosis));
-      }
+    const tell = (diagnosis: Diagnosis) => {
+      if (!isReported(diagnosis)) return;
+      write(output === "json" ? toJson(diagnosis, broker) : toText(diagnosis));
     };
     try {
-      const found = await examine(subject, checks, write, ending.signal);
+      const found = await examine(subject, checks, tell, ending.signal);
       if (exitCode === EXIT_OK) exitCode = exitCodeAfter(found, strict);
     } catch (error) {
       if (!ending.signal.aborted) throw error;
     }
   }
-  await printing;
-  return exitCode;
+  const end = await printing;
+  return end || exitCode;
 }
 
 /** In their order, with all that they need. */

@@ -11,6 +11,8 @@ import { CHECKS } from "../../ops/doctor/checks.ts";
 import type { ProcessFacts, Setting } from "../../ops/doctor/doctor.ts";
 import { DEFAULT_QUEUE, DEFAULT_URL } from "../../protocol/names.ts";
 import type { Environment } from "../environment.ts";
+import { EXIT_OK } from "../exit_codes.ts";
+import { print } from "../io/print.ts";
 import { processInfo } from "../io/stdout.ts";
 import {
   addConnectOptions,
@@ -57,7 +59,7 @@ export function defineDoctor(
       configureLogging(environment, options, "error");
       if (options.list) {
         const names = CHECKS.map(({ name }) => `${name}\n`).join("");
-        await environment.writeStdout(new TextEncoder().encode(names));
+        exit(await print(environment, names) ?? EXIT_OK);
         return;
       }
       const connect = await connectOptions(environment, options, "doctor");
@@ -130,6 +132,15 @@ async function knownVariables(): Promise<Set<string>> {
   return new Set([...names, ...OTHER_VARIABLES]);
 }
 
+/** A runtime that does not let this program ask leaves it unknown. */
+function systemMemory(): number | undefined {
+  try {
+    return totalmem();
+  } catch {
+    return undefined;
+  }
+}
+
 async function processFacts(): Promise<ProcessFacts> {
   const limits = await processInfo("limits").catch(() => "");
   const openFiles = Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? NaN);
@@ -140,7 +151,7 @@ async function processFacts(): Promise<ProcessFacts> {
   const cpus = quota && period ? Math.min(quota / period, cores) : cores;
   return {
     openFiles: Number.isNaN(openFiles) ? undefined : openFiles,
-    memoryBytes: Number.isNaN(memory) ? totalmem() : memory,
+    memoryBytes: Number.isNaN(memory) ? systemMemory() : memory,
     cpus,
     workers: cores,
     prefetch: DEFAULT_PREFETCH,

@@ -4,6 +4,8 @@
  * @module
  */
 import { loginTo } from "../../amqp/credentials.ts";
+import type { BrokerUrl } from "../../amqp/broker_url.ts";
+import type { ConnectionOptions } from "../../amqp/connection.ts";
 import { connectFailure } from "../../amqp/failure.ts";
 import { RpcError } from "../../errors.ts";
 import { managedQueue, managementApi } from "../../ops/management.ts";
@@ -31,6 +33,7 @@ import {
   EXIT_UNAVAILABLE,
   exitCodeOf,
 } from "../exit_codes.ts";
+import { print } from "../io/print.ts";
 import { report } from "../report.ts";
 import { onEndSignal } from "../signals.ts";
 
@@ -61,57 +64,102 @@ const EXIT_CODES: Readonly<Record<Verdict, number>> = {
  * @returns The exit code: that of the last look.
  */
 export async function status(environment: Environment, options: StatusOptions): Promise<number> {
-  const { queues = [DEFAULT_QUEUE], output, quiet, timeoutMs, watchMs, management } = options;
+  const { quiet, watchMs } = options;
   const { brokers, ...connect } = resolveConnectOptions(options, "status");
   const ending = new AbortController();
-  let exitCode = EXIT_OK;
+  let signalled: number | undefined;
   onEndSignal(environment, (signal) => {
-    exitCode = EXIT_BY_SIGNAL[signal];
+    signalled = EXIT_BY_SIGNAL[signal];
     ending.abort(new Error(signal));
   });
-  let probe: Probe | undefined;
-  let before: QueueProbe[] | undefined;
-  const look = async (): Promise<[BrokerProbe, QueueProbe[]]> => {
-    probe ??= await Probe.open(brokers, connect, timeoutMs, ending.signal);
+  await using looks = new Looks(options, brokers, connect, ending.signal);
+  while (true) {
+    let exitCode: number;
+    try {
+      const { verdict, text } = await looks.next();
+      exitCode = EXIT_CODES[verdict];
+      const end = quiet ? undefined : await print(environment, text);
+      if (end !== undefined) return end === EXIT_OK ? exitCode : end;
+    } catch (thrown) {
+      if (signalled !== undefined) return signalled;
+      const { error } = connectFailure(brokers[0]!, thrown);
+      exitCode = exitCodeOf(error);
+      if (!quiet) report(environment, `${error.code}: ${error.message}`);
+    }
+    if (watchMs === undefined) return signalled ?? exitCode;
+    await pause(watchMs, ending.signal);
+    if (signalled !== undefined) return signalled;
+  }
+}
+
+/** One look after the other, on one connection as long as that lives. */
+class Looks implements AsyncDisposable {
+  readonly #options: StatusOptions;
+  readonly #brokers: readonly BrokerUrl[];
+  readonly #connect: ConnectionOptions;
+  readonly #signal: AbortSignal;
+  #probe: Probe | undefined;
+  #before: readonly QueueProbe[] | undefined;
+
+  constructor(
+    options: StatusOptions,
+    brokers: readonly BrokerUrl[],
+    connect: ConnectionOptions,
+    signal: AbortSignal,
+  ) {
+    this.#options = options;
+    this.#brokers = brokers;
+    this.#connect = connect;
+    this.#signal = signal;
+  }
+
+  /** What is found now, and how it is printed; what fails costs the connection. */
+  async next(): Promise<{ verdict: Verdict; text: string }> {
+    const { timeoutMs } = this.#options;
+    const end = performance.now() + timeoutMs;
+    try {
+      this.#probe ??= await Probe.open(this.#brokers, this.#connect, timeoutMs, this.#signal);
+      const leftMs = Math.max(end - performance.now(), 1);
+      const [broker, queues] = await within(
+        this.#look(this.#probe),
+        leftMs,
+        this.#signal,
+        "no answer",
+      );
+      const text = this.#format(broker, queues);
+      this.#before = queues;
+      return { verdict: worst(queues.map((queue) => judge(queue, this.#options))), text };
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #look(probe: Probe): Promise<[BrokerProbe, QueueProbe[]]> {
+    const { queues = [DEFAULT_QUEUE], management, timeoutMs } = this.#options;
     const broker = await probe.broker();
-    const found: QueueProbe[] = [];
-    const login = await loginTo(probe.url, connect, timeoutMs, ending.signal);
+    const login = await loginTo(probe.url, this.#connect, timeoutMs, this.#signal);
     const api = management === undefined ? undefined : managementApi(management, login);
+    const found: QueueProbe[] = [];
     for (const queue of queues) {
-      const managed = api && await managedQueue(api, probe.url, queue, ending.signal);
+      const managed = api && await managedQueue(api, probe.url, queue, this.#signal);
       found.push({ ...await probe.queue(queue), managed });
     }
     return [broker, found];
-  };
-  const print = async (text: string) => {
-    if (!quiet) await environment.writeStdout(new TextEncoder().encode(text));
-  };
-  try {
-    while (!ending.signal.aborted) {
-      try {
-        const [broker, found] = await within(look(), timeoutMs, ending.signal, "no answer");
-        exitCode = EXIT_CODES[worst(found.map((queue) => judge(queue, options)))];
-        if (output === "json") await print(statusJson(broker, found, options));
-        else if (output === "prometheus") await print(statusPrometheus(broker, found));
-        else if (watchMs === undefined || before === undefined) {
-          await print(safe(statusText(broker, found)));
-        } else await print(safe(watchText(found, before)));
-        before = found;
-      } catch (thrown) {
-        if (ending.signal.aborted) break;
-        const { error } = connectFailure(brokers[0]!, thrown);
-        exitCode = exitCodeOf(error);
-        if (!quiet) report(environment, `${error.code}: ${error.message}`);
-        await probe?.[Symbol.asyncDispose]();
-        probe = undefined;
-      }
-      if (watchMs === undefined) break;
-      await pause(watchMs, ending.signal);
-    }
-  } finally {
-    await probe?.[Symbol.asyncDispose]();
   }
-  return exitCode;
+
+  #format(broker: BrokerProbe, queues: readonly QueueProbe[]): string {
+    const { output, watchMs } = this.#options;
+    if (output === "json") return statusJson(broker, queues, this.#options);
+    if (output === "prometheus") return statusPrometheus(broker, queues);
+    const isFirst = watchMs === undefined || this.#before === undefined;
+    return safe(isFirst ? statusText(broker, queues) : watchText(queues, this.#before));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#probe?.[Symbol.asyncDispose]();
+    this.#probe = undefined;
+  }
 }
 
 /** A broker's and a queue's names do nothing to a terminal. */
@@ -143,6 +191,6 @@ export async function workerStatus(
   } catch (error) {
     text = `no answer: ${messageOf(error)}`;
   }
-  if (!quiet) await environment.writeStdout(new TextEncoder().encode(`${printable(text)}\n`));
-  return exitCode;
+  const end = quiet ? undefined : await print(environment, `${printable(text)}\n`);
+  return end || exitCode;
 }

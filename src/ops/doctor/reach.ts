@@ -104,6 +104,8 @@ const LOGIN_FAILURES: readonly [pattern: RegExp, action: string][] = [
     /vhost .* not found|vhost.*does not exist/i,
     "correct the vhost, which is the URL's path (amqp://host/vhost)",
   ],
+  [/no answer/, "look whether a broker is at that port: it takes connections and says nothing"],
+  [/ECONNREFUSED/, "name the address that answers in the URL, instead of the host"],
   [/limit/, "close connections of others, or raise the broker's limit"],
   [/on vhost/, "give the user access to the vhost: rabbitmqctl set_permissions -p VHOST USER ..."],
   [/does not speak AMQP|doesn't speak AMQP/, "use the broker's AMQP port, 5672 as a rule"],
