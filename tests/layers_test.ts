@@ -140,9 +140,11 @@ Deno.test("layers: only the command line touches the process", async () => {
   const users = edges(await modules())
     .filter(([from, to]) => /^node:(os|process|fs|child_process)/.test(to) && place(from) !== "cli")
     .map(([from, to]) => `${from.slice(root.length)} imports ${to}`);
-  // Builtins that aren't always needed, the process id in a connection's name, and commands.
+  // Builtins that aren't always needed, the process id in a connection's name, commands, and the process's own metrics.
   assertEquals([...new Set(users)].sort(), [
     "src/amqp/socket/tls.ts imports node:process",
+    "src/ops/process_metrics.ts imports node:fs",
+    "src/ops/process_metrics.ts imports node:process",
     "src/rpc/connect_options.ts imports node:process",
     "src/services/command/group_keeper.ts imports node:child_process",
     "src/services/command/process_group.ts imports node:child_process",

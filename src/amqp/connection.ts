@@ -31,6 +31,7 @@ import {
   brokerInfo,
   checkLogin,
   isStart,
+  productOf,
   proposeHeartbeat,
   refusedMechanism,
 } from "./handshake.ts";
@@ -247,6 +248,11 @@ export class Connection extends AMQPBaseClient implements ChannelOwner {
   get brokerInfo(): BrokerInfo {
     if (this.#start !== undefined) return brokerInfo(this.#start);
     return { product: undefined, version: undefined, clusterName: undefined };
+  }
+
+  /** Such as `RabbitMQ 4.3.6`, if the broker says so. */
+  get product(): string | undefined {
+    return productOf(this.brokerInfo);
   }
 
   /** How many bytes a frame may have. */

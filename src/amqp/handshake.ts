@@ -66,6 +66,11 @@ export interface BrokerInfo {
   readonly clusterName: string | undefined;
 }
 
+/** Such as `RabbitMQ 4.3.6`. */
+export function productOf({ product, version }: BrokerInfo): string | undefined {
+  return product !== undefined && version !== undefined ? `${product} ${version}` : product;
+}
+
 /** Whether a frame is the broker's first one, which says what it is. */
 export function isStart(view: FrameView): boolean {
   return isConnection(view, START);

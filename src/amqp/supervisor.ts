@@ -393,7 +393,7 @@ export class ConnectionSupervisor {
     this.#state = state;
     if (state === this.#announced) return;
     this.#announced = state;
-    const product = state === "connected" ? productOf(this.#connection) : undefined;
+    const product = state === "connected" ? this.#connection?.product : undefined;
     const change = {
       state,
       broker: String(broker),
@@ -410,9 +410,4 @@ export class ConnectionSupervisor {
       }
     }
   }
-}
-
-function productOf(connection: Connection | undefined): string | undefined {
-  const { product, version } = connection?.brokerInfo ?? {};
-  return product === undefined || version === undefined ? undefined : `${product} ${version}`;
 }

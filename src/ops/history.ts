@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { build } from "hdr-histogram-js";
 import { traceIdOf } from "../protocol/trace_context.ts";
 import type { ObservedRequest, RequestOutcome, ServerObserver } from "../rpc/server/observer.ts";
 
@@ -17,10 +18,14 @@ const MAX_FAILURES = 20;
 /** So much of an id is kept: it comes from a caller. */
 const MAX_ID = 64;
 
-/** Durations are counted in classes, each so much longer than the one before; the first ends at 1 us. */
-const GROWTH = 1.1;
-const SHORTEST_MS = 0.001;
-const CLASSES = 240;
+/** Durations are recorded in microseconds, up to an hour, to one in a hundred. */
+const DURATIONS = {
+  lowestDiscernibleValue: 1,
+  highestTrackableValue: 3_600_000_000,
+  numberOfSignificantValueDigits: 2,
+  bitBucketSize: 32,
+  useWebAssembly: false,
+} as const;
 
 /** Outcomes that need no operator's eye. */
 const EXPECTED: readonly RequestOutcome[] = ["response", "duplicate", "returned"];
@@ -37,7 +42,7 @@ export interface Sample {
   /** Handling times, in milliseconds; `null` if nothing was handled. */
   readonly p50: number | null;
   readonly p99: number | null;
-  /** Requests in hand at its end. */
+  /** Requests in flight at its end. */
   readonly inFlight: number;
 }
 
@@ -55,7 +60,7 @@ export interface Failure {
 /** Keeps the last ten minutes. */
 export class ServerHistory implements ServerObserver {
   readonly #inFlight: () => number;
-  readonly #classes = new Uint32Array(CLASSES);
+  readonly #durations = build(DURATIONS);
   readonly #samples: Sample[] = [];
   readonly #failures: Failure[] = [];
   #responses = 0;
@@ -63,7 +68,7 @@ export class ServerHistory implements ServerObserver {
   #start = performance.now();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** @param inFlight How many requests are in hand. */
+  /** @param inFlight How many requests are in flight. */
   constructor(inFlight: () => number) {
     this.#inFlight = inFlight;
   }
@@ -88,7 +93,7 @@ export class ServerHistory implements ServerObserver {
 
   requestSettled(request: ObservedRequest, outcome: RequestOutcome): void {
     const now = performance.now();
-    if (request.startedAt !== undefined) this.#classes[classOf(now - request.startedAt)]! += 1;
+    if (request.startedAt !== undefined) this.#record(now - request.startedAt);
     if (outcome === "response") this.#responses += 1;
     else this.#failed += 1;
     if (EXPECTED.includes(outcome)) return;
@@ -110,25 +115,27 @@ export class ServerHistory implements ServerObserver {
       seconds: (now - this.#start) / 1000,
       responses: this.#responses,
       failures: this.#failed,
-      p50: this.#percentile(0.5),
-      p99: this.#percentile(0.99),
+      p50: this.#percentile(50),
+      p99: this.#percentile(99),
       inFlight: this.#inFlight(),
     });
     this.#start = now;
     this.#responses = this.#failed = 0;
-    this.#classes.fill(0);
+    this.#durations.reset();
   }
 
-  #percentile(share: number): number | null {
-    const count = this.#classes.reduce((sum, count) => sum + count, 0);
-    if (count === 0) return null;
-    let left = Math.ceil(count * share);
-    const index = this.#classes.findIndex((count) => (left -= count) <= 0);
-    return SHORTEST_MS * GROWTH ** index;
+  #record(ms: number): void {
+    const { lowestDiscernibleValue, highestTrackableValue } = DURATIONS;
+    const us = Math.min(
+      Math.max(Math.round(ms * 1_000), lowestDiscernibleValue),
+      highestTrackableValue,
+    );
+    this.#durations.recordValue(us);
   }
-}
 
-function classOf(ms: number): number {
-  const index = Math.ceil(Math.log(ms / SHORTEST_MS) / Math.log(GROWTH));
-  return Math.min(Math.max(index, 0), CLASSES - 1);
+  /** In milliseconds. */
+  #percentile(percentile: number): number | null {
+    if (this.#durations.totalCount === 0) return null;
+    return this.#durations.getValueAtPercentile(percentile) / 1_000;
+  }
 }

@@ -11,7 +11,7 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
 import { getLogger } from "@logtape/logtape";
-import { messageOf } from "../text.ts";
+import { messageOf, parseJsonObject } from "../text.ts";
 import { settledWithin } from "../time.ts";
 
 const logger = getLogger(["fibrpc", "tracing"]);
@@ -29,7 +29,7 @@ export function exportSpans(service: { name: string; version: string }): () => P
   // A collector that is away is worth one line, not one for each batch.
   let isKnown = false;
   const complain = (text: string) => {
-    logger[isKnown ? "debug" : "warn"]("spans are lost: {text}", { text });
+    logger[isKnown ? "debug" : "warn"]("spans are lost: {text}", { text: wordsOf(text) });
     isKnown = true;
   };
   const quiet = () => {};
@@ -55,4 +55,10 @@ export function exportSpans(service: { name: string; version: string }): () => P
     await settledWithin(FLUSH_MS, ended.then(() => {}));
     if (!isDone) complain(`the collector has not taken the last of them within ${FLUSH_MS} ms`);
   };
+}
+
+/** The SDK writes an error as JSON, with its stack. */
+function wordsOf(text: string): string {
+  const message = parseJsonObject(text)?.message;
+  return typeof message === "string" ? message : text;
 }

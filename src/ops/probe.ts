@@ -80,7 +80,7 @@ export class Probe implements AsyncDisposable {
   }
 
   async broker(): Promise<BrokerProbe> {
-    const { broker, brokerInfo: { product, version, clusterName } } = this.#connection;
+    const { broker, product, brokerInfo: { clusterName } } = this.#connection;
     const start = performance.now();
     const channel = await this.#connection.openChannel();
     await channel.qos(1); // It costs the broker nothing, and it answers.
@@ -88,7 +88,7 @@ export class Probe implements AsyncDisposable {
     channel.close();
     return {
       broker: String(broker),
-      product: product && version ? `${product} ${version}` : product,
+      product,
       clusterName,
       connectMs: this.#connectMs,
       roundTripMs,

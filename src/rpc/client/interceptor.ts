@@ -42,14 +42,3 @@ export type ClientInterceptor = (
   call: OutgoingCall,
   next: (call: OutgoingCall) => Promise<unknown>,
 ) => Promise<unknown>;
-
-/** `call`, with the interceptors around it, the first being the outermost. */
-export function intercept(
-  call: (call: OutgoingCall) => Promise<unknown>,
-  interceptors: readonly ClientInterceptor[],
-): (call: OutgoingCall) => Promise<unknown> {
-  return interceptors.reduceRight<(call: OutgoingCall) => Promise<unknown>>(
-    (next, interceptor) => (outgoing) => interceptor(outgoing, next),
-    call,
-  );
-}

@@ -16,7 +16,8 @@ import { MessageSizeLimit } from "../message_limit.ts";
 import type { ServedService } from "../service.ts";
 import { contextOf, isRequeue, type RpcHandler } from "./handler.ts";
 import { LogLimit } from "./log_limit.ts";
-import { intercept, type InterceptedHandler, type ServerInterceptor } from "./interceptor.ts";
+import { intercept } from "../interceptor.ts";
+import type { IncomingRequest, ServerInterceptor } from "./interceptor.ts";
 import type { RequestOutcome, ServerCounters, ServerObserver } from "./observer.ts";
 import { whyUnanswerable } from "./reply_to/reply_address.ts";
 import type { Refusal } from "./reply_to/reply_guard.ts";
@@ -58,7 +59,7 @@ export interface DispatcherOptions<Input, Output> {
 export class Dispatcher<Input, Output> {
   readonly #options: DispatcherOptions<Input, Output>;
   /** `undefined` without interceptors: most servers have none, and each request would pay. */
-  readonly #intercepted: InterceptedHandler | undefined;
+  readonly #intercepted: ((request: IncomingRequest) => unknown) | undefined;
   /** The requests that handlers are at work on, by their keys. */
   readonly #inFlight = new Map<string, ReceivedRequest>();
   /** The requests that handlers with a time limit are at work on, answered or not. */
@@ -73,7 +74,12 @@ export class Dispatcher<Input, Output> {
   constructor(options: DispatcherOptions<Input, Output>) {
     this.#options = options;
     const { handler, interceptors = [] } = options;
-    if (interceptors.length > 0) this.#intercepted = intercept(handler, interceptors);
+    if (interceptors.length > 0) {
+      this.#intercepted = intercept(
+        ({ input, context }) => handler(input as Input, context),
+        interceptors,
+      );
+    }
     this.#limit = new MessageSizeLimit(options.maxMessageBytes);
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ServedService } from "../service.ts";
-import type { HandlerContext, RpcHandler } from "./handler.ts";
+import type { HandlerContext } from "./handler.ts";
 
 /** A request on its way to a handler. */
 export interface IncomingRequest {
@@ -43,16 +43,3 @@ export type ServerInterceptor = (
   request: IncomingRequest,
   next: (request: IncomingRequest) => unknown,
 ) => unknown;
-
-/** What calls a service's handler, the first interceptor being the outermost. */
-export type InterceptedHandler = (request: IncomingRequest) => unknown;
-
-export function intercept<Input, Output>(
-  handler: RpcHandler<Input, Output>,
-  interceptors: readonly ServerInterceptor[],
-): InterceptedHandler {
-  return interceptors.reduceRight<InterceptedHandler>(
-    (next, interceptor) => (request) => interceptor(request, next),
-    ({ input, context }) => handler(input as Input, context),
-  );
-}

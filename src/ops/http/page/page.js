@@ -63,7 +63,7 @@ function draw() {
       ({ p50 }) => p50,
       ({ p99 }) => p99,
     ]),
-    chart("in-flight", [series("in hand", "first", true)], [({ inFlight }) => inFlight]),
+    chart("in-flight", [series("in flight", "first", true)], [({ inFlight }) => inFlight]),
   ];
   fill();
 }
@@ -114,7 +114,7 @@ function show() {
   }`;
   byId("tiles").replaceChildren(
     tile("Responses", round(last ? last.responses / last.seconds : 0), "a second"),
-    tile("In hand", round(status.inFlight), `of ${round(status.prefetch)}`),
+    tile("In flight", round(status.inFlight), `of ${round(status.prefetch)}`),
     tile("Median", round(last?.p50), "ms"),
     tile("99 %", round(last?.p99), "ms"),
     tile("Responses", round(status.totals.responses), "in all"),
