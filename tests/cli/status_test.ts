@@ -118,8 +118,12 @@ Deno.test("status --watch: a line an interval with differences, also when the br
   }
   await broker.stop();
   await watch.waitForStderr(/^fibrpc: unavailable: /m);
+  const before = watch.stdout.length;
   await broker.start();
-  await watch.waitForStdout(/watch-\S+ {3}missing/); // It was a transient queue.
+  // A transient queue is gone now, a quorum queue is not.
+  await waitFor(() => /watch-\S+ {3}(missing|consumers 0)/.test(watch.stdout.slice(before)), {
+    what: "a look at the broker that is back",
+  });
   watch.kill("SIGINT");
   assertEquals((await watch.status).code, 130);
   const missing = (await broker.log()).match(/no queue '/g)?.length ?? 0;
