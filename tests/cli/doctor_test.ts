@@ -39,6 +39,12 @@ function failure({ bad }: { bad: Finding[] }): string {
   return found === undefined ? "" : `${found.check}: ${found.text} -> ${found.action}`;
 }
 
+/** What a check found first, in one line. */
+function of(found: Finding[], check: string): string {
+  const { status, text, action } = found.find((finding) => finding.check === check)!;
+  return `${status}: ${text}${action === undefined ? "" : ` -> ${action}`}`;
+}
+
 /** A listener that does one thing with each connection. */
 async function listener(
   onConnection: (socket: Socket) => void,
@@ -125,25 +131,44 @@ Deno.test("doctor: TLS", async (t) => {
     );
   });
   for (
-    const [what, issued, action] of [
+    const [what, issued, action, seen] of [
       [
         "another host's certificate",
         files.wrongHost,
         /-> use a host name that the certificate has/,
+        /^warn: for elsewhere\.example, issued by ca, .*1 day left/,
       ],
-      ["an expired certificate", files.expired, /-> renew the broker's certificate/],
-    ] as [string, Issued, RegExp][]
+      [
+        "an expired certificate",
+        files.expired,
+        /-> renew the broker's certificate/,
+        /^warn: .*, expired on \d{4}-\d\d-\d\d -> renew/,
+      ],
+    ] as [string, Issued, RegExp, RegExp][]
   ) {
     await t.step(what, async () => {
       await using listener = listenTls(issued);
       const result = await examine(`amqps://localhost:${listener.port}`, ca);
       assertMatch(failure(result), action);
+      assertMatch(of(result.found, "certificate"), seen);
       assertEquals(result.code, 3);
     });
   }
   await t.step("a good one", async () => {
     const { found } = await examine(secure.href, ca);
     assertEquals(found.find(({ check }) => check === "login")!.status, "ok");
+    assertMatch(
+      of(found, "certificate"),
+      /^ok: for localhost, 127\.0\.0\.1, .*, issued by ca, valid until \d{4}-.*, (59|60) days left; TLSv1/,
+    );
+  });
+  await t.step("one that ends soon", async () => {
+    await using listener = listenTls(files.byName);
+    const { found } = await examine(`amqps://localhost:${listener.port}`, ca);
+    assertMatch(
+      of(found, "certificate"),
+      /^warn: for localhost, issued by ca, .*, 1 day left.* -> renew the broker's certificate/,
+    );
   });
 });
 
@@ -264,6 +289,11 @@ Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
       ['{"max-length":5}', /dropped, the oldest first/],
       ['{"max-length":5,"overflow":"reject-publish"}', /refused/],
       ['{"message-ttl":1000}', /older requests are dropped/],
+      ['{"expires":600000}', /deleted when no server was there so long/],
+      [
+        `{"dead-letter-exchange":"","dead-letter-routing-key":"${queue}"}`,
+        /come back to the queue/,
+      ],
     ];
     for (const [definition, expected] of policies) {
       await broker.ctl("set_policy", "tight", `^${queue}$`, definition, "--apply-to", "queues");

@@ -22,7 +22,7 @@ export interface Certificates extends AsyncDisposable {
   ca: string;
   /** Another authority. */
   strangersCa: string;
-  /** For `localhost` and the loopback addresses. */
+  /** For `localhost` and the loopback addresses, for two months; the others for two days. */
   server: Issued;
   /** For `localhost` by its name only. */
   byName: Issued;
@@ -60,7 +60,7 @@ export async function makeCertificates(): Promise<Certificates> {
     chainedClient,
     strangersClient,
   ] = await Promise.all([
-    maker.issue(ca, "server", LOCALHOST),
+    maker.issue(ca, "server", LOCALHOST, 60),
     maker.issue(ca, "by-name", "DNS:localhost"),
     maker.issue(ca, "by-address", "IP:127.0.0.1"),
     maker.issue(ca, "wrong-host", "DNS:elsewhere.example"),

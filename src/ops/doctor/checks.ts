@@ -4,6 +4,7 @@
  * @module
  */
 import { replies, roundTrip, version } from "./broker.ts";
+import { certificate } from "./certificate.ts";
 import type { Check } from "./doctor.ts";
 import { policy } from "./policy.ts";
 import { limits, settings } from "./process.ts";
@@ -14,6 +15,7 @@ export const CHECKS: readonly Check[] = [
   settings,
   name,
   connect,
+  certificate,
   login,
   version,
   roundTrip,

@@ -71,6 +71,8 @@ export interface ProcessFacts {
 /** What earlier checks have found out for later ones. */
 export interface Known {
   addresses?: readonly string[];
+  /** One of the addresses, which takes connections. */
+  reachable?: string;
   connection?: Connection;
   /** Such as `4.3.6`. */
   version?: string | undefined;

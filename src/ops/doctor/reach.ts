@@ -49,13 +49,15 @@ export const connect: Check = {
   name: "connect",
   limitMs: 4_000,
   needs: ["name"],
-  async run({ broker: { port } }, { addresses = [] }, signal) {
+  async run({ broker: { port } }, known, signal) {
+    const { addresses = [] } = known;
     const findings = await Promise.all(addresses.map(async (address): Promise<Finding> => {
       const where = `${address} port ${port}`;
       const start = performance.now();
       try {
         await within(touch(address, port, signal), ADDRESS_MS, signal, "no answer");
         const ms = (performance.now() - start).toPrecision(2);
+        known.reachable ??= address;
         return { status: "ok", text: `${where} answers in ${ms} ms` };
       } catch (error) {
         return { status: "fail", code: "unavailable", ...unreachable(where, port, error) };
