@@ -38,13 +38,14 @@ const MISSING_MS = 60_000;
 
 /** Looks at one broker as often as it is asked. */
 export class Probe implements AsyncDisposable {
-  readonly #connection: Connection;
-  readonly #connectMs: number;
+  readonly connection: Connection;
+  /** From the name to the open connection, in milliseconds. */
+  readonly connectMs: number;
   readonly #missingAt = new Map<string, number>();
 
   private constructor(connection: Connection, connectMs: number) {
-    this.#connection = connection;
-    this.#connectMs = connectMs;
+    this.connection = connection;
+    this.connectMs = connectMs;
   }
 
   /**
@@ -76,42 +77,51 @@ export class Probe implements AsyncDisposable {
 
   /** The broker that it has found. */
   get url(): BrokerUrl {
-    return this.#connection.broker;
+    return this.connection.broker;
   }
 
   async broker(): Promise<BrokerProbe> {
-    const { broker, product, brokerInfo: { clusterName } } = this.#connection;
-    const start = performance.now();
-    const channel = await this.#connection.openChannel();
-    await channel.qos(1); // It costs the broker nothing, and it answers.
-    const roundTripMs = performance.now() - start;
-    channel.close();
+    const { broker, product, brokerInfo: { clusterName } } = this.connection;
     return {
       broker: String(broker),
       product,
       clusterName,
-      connectMs: this.#connectMs,
-      roundTripMs,
+      connectMs: this.connectMs,
+      roundTripMs: await this.roundTrip(),
     };
+  }
+
+  /** The median of so many round trips, in milliseconds. */
+  async roundTrip(count = 1): Promise<number> {
+    const channel = await this.connection.openChannel();
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const start = performance.now();
+      await channel.qos(1); // It costs the broker nothing, and it answers.
+      times.push(performance.now() - start);
+    }
+    channel.close();
+    return times.sort((a, b) => a - b)[count >> 1]!;
   }
 
   /** Looks at a request queue; its records only if it is there. */
   async queue(queue: string): Promise<QueueProbe> {
-    const requests = await this.#inspect(queue);
-    const suspects = await this.#inspect(queue + SUSPECTS_SUFFIX);
+    const requests = await this.inspect(queue);
+    const suspects = await this.inspect(queue + SUSPECTS_SUFFIX);
     return { queue, requests, suspects };
   }
 
-  async #inspect(queue: string): Promise<QueueInspection> {
+  /** Looks at any queue. */
+  async inspect(queue: string): Promise<QueueInspection> {
     const now = performance.now();
     if (now - (this.#missingAt.get(queue) ?? -Infinity) < MISSING_MS) return { found: false };
     this.#missingAt.delete(queue);
-    const found = await inspectQueue(this.#connection, queue);
+    const found = await inspectQueue(this.connection, queue);
     if (!found.found) this.#missingAt.set(queue, now);
     return found;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await settledWithin(1_000, this.#connection.close());
+    await settledWithin(1_000, this.connection.close());
   }
 }

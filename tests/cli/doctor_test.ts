@@ -1,12 +1,22 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
 import { type Broker, startBroker, uniqueQueue } from "../support/broker.ts";
 import { type Issued, makeCertificates } from "../support/certificates.ts";
+import { run } from "../support/process.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { listenTls } from "../support/tls_listener.ts";
 import { waitFor } from "../support/wait.ts";
 import { CommandLine } from "./command_line.ts";
+
+/** Of the network for documentation. */
+const GUEST_ADDRESS = "192.0.2.7";
+
+/** Whether there are network namespaces: on Linux, unless a container's rules forbid them. */
+const hasNamespaces = Deno.build.os === "linux" &&
+  (await run("unshare", [...(Deno.uid() === 0 ? [] : ["--map-root-user"]), "--net", "ip", "link"])
+      .catch(() => ({ code: 1 }))).code === 0;
 
 interface Finding {
   check: string;
@@ -172,6 +182,36 @@ Deno.test("doctor: TLS", async (t) => {
   });
 });
 
+Deno.test({
+  name: "doctor: guest from another host",
+  ignore: !hasNamespaces,
+  async fn() {
+    // Nothing outside of its network namespace reaches that address.
+    const { code, stdout, stderr } = await run("unshare", [
+      ...(Deno.uid() === 0 ? [] : ["--map-root-user"]),
+      "--net",
+      "sh",
+      "-ec",
+      'ip link set lo up; ip address add "$1/32" dev lo; shift; exec "$@"',
+      "sh",
+      GUEST_ADDRESS,
+      Deno.execPath(),
+      "run",
+      "--quiet",
+      "--allow-all",
+      fileURLToPath(new URL("guest_from_elsewhere.ts", import.meta.url)),
+      GUEST_ADDRESS,
+    ]);
+    assertEquals([code, stderr], [0, ""]);
+    const found: Finding[] = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assertMatch(of(found, "connect"), /^ok: 192\.0\.2\.7 port/);
+    assertMatch(
+      of(found, "login"),
+      /^fail: .*refused user "guest".* -> use another user: guest may/,
+    );
+  },
+});
+
 Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
   await using broker: Broker = await startBroker({ management: true });
   const queue = uniqueQueue("doctor");
@@ -238,7 +278,10 @@ Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
   });
   await t.step("a wrong password, which is not shown", async () => {
     const result = await examine(url("guest", "s3cret-word"), own);
-    assertMatch(failure(result), /^login: .*refused user "guest".* -> use another user: guest/);
+    assertMatch(
+      failure(result),
+      /^login: .*refused user "guest".* -> correct the password.*authenticate_user guest/,
+    );
     assertEquals([result.code, result.output.includes("s3cret-word")], [3, false]);
     await broker.ctl("add_user", "worker", "pw-of-worker");
     const other = await examine(url("worker", "s3cret-word"), own);
@@ -290,6 +333,7 @@ Deno.test("doctor: a broker, and what can be wrong with it", async (t) => {
       ['{"max-length":5,"overflow":"reject-publish"}', /refused/],
       ['{"message-ttl":1000}', /older requests are dropped/],
       ['{"expires":600000}', /deleted when no server was there so long/],
+      ['{"dead-letter-exchange":""}', /come back to the queue/],
       [
         `{"dead-letter-exchange":"","dead-letter-routing-key":"${queue}"}`,
         /come back to the queue/,

@@ -98,16 +98,8 @@ export const roundTrip: Check = {
   name: "round trip",
   limitMs: 3_000,
   needs: ["login"],
-  async run(_, { connection }) {
-    const channel = await connection!.openChannel();
-    const times: number[] = [];
-    for (let i = 0; i < ROUND_TRIPS; i++) {
-      const start = performance.now();
-      await channel.qos(1);
-      times.push(performance.now() - start);
-    }
-    channel.close();
-    const [median = 0] = times.sort((a, b) => a - b).slice(ROUND_TRIPS >> 1);
+  async run(_, { probe }) {
+    const median = await probe!.roundTrip(ROUND_TRIPS);
     const text = `${median.toPrecision(2)} ms`;
     if (median < SLOW_MS) return [{ status: "ok", text }];
     const action = "run callers and servers nearer to the broker, or keep many calls in flight";
@@ -123,10 +115,11 @@ export const replies: Check = {
   name: "replies",
   limitMs: 3_000,
   needs: ["login"],
-  async run(_, { connection }, signal) {
+  async run(_, { probe }, signal) {
+    const { connection } = probe!;
     const findings: Finding[] = [];
     try {
-      const channel = await connection!.openChannel();
+      const channel = await connection.openChannel();
       await channel.consume(DIRECT_REPLY_TO, { noAck: true }, () => {});
       findings.push({ status: "ok", text: "direct reply-to can be consumed" });
       channel.close();
@@ -138,7 +131,7 @@ export const replies: Check = {
         action: "let the user read ^amq\\.rabbitmq\\.reply-to$, or call with --reply queue",
       });
     }
-    findings.push(await publishNowhere(connection!, signal));
+    findings.push(await publishNowhere(connection, signal));
     return findings;
   },
 };

@@ -5,11 +5,12 @@
  * @module
  */
 import type { BrokerUrl } from "../../amqp/broker_url.ts";
-import type { Connection, ConnectionOptions } from "../../amqp/connection.ts";
+import type { ConnectionOptions } from "../../amqp/connection.ts";
 import type { QueueInspection } from "../../amqp/queue.ts";
 import type { RpcErrorCode } from "../../errors.ts";
 import { messageOf } from "../../text.ts";
 import type { ManagementApi } from "../management.ts";
+import type { Probe } from "../probe.ts";
 import { NoAnswer, within } from "../../time.ts";
 
 /** How long the walk may take, in milliseconds. */
@@ -73,7 +74,7 @@ export interface Known {
   addresses?: readonly string[];
   /** One of the addresses, which takes connections. */
   reachable?: string;
-  connection?: Connection;
+  probe?: Probe;
   /** Such as `4.3.6`. */
   version?: string | undefined;
   requests?: QueueInspection;
@@ -137,7 +138,7 @@ export async function examine(
       }
     }
   } finally {
-    known.connection?.close();
+    await known.probe?.[Symbol.asyncDispose]();
   }
   return found;
 }

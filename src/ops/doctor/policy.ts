@@ -70,9 +70,11 @@ function judge({ type, policy, settings }: ManagedQueue, queue: string): Finding
     const text = "single active consumer: one server works, the others wait";
     warn(text, "delete the queue, and let serve declare it");
   }
-  if (settings["dead-letter-routing-key"] === queue) {
+  // By the default exchange a request's own routing key leads back here as well.
+  const deadLettersTo = settings["dead-letter-routing-key"] ?? queue;
+  if (settings["dead-letter-exchange"] === "" && deadLettersTo === queue) {
     const text = "dead letters come back to the queue itself, again and again";
-    warn(text, `remove dead-letter-routing-key from ${where}`);
+    warn(text, `remove dead-letter-exchange from ${where}`);
   }
   return findings;
 }

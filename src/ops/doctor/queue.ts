@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { inspectQueue } from "../../amqp/queue.ts";
 import { RpcError } from "../../errors.ts";
 import { SUSPECTS_SUFFIX } from "../../protocol/names.ts";
 import { diagnose } from "../../rpc/queue_diagnosis.ts";
@@ -18,7 +17,7 @@ export const queue: Check = {
   limitMs: 2_000,
   needs: ["login"],
   async run({ queue }, known) {
-    const found = await inspectQueue(known.connection!, queue);
+    const found = await known.probe!.inspect(queue);
     known.requests = found;
     if (found.found === "unknown") {
       const action = `let the user look at it: configure, write or read ^${queue}$`;
@@ -44,8 +43,8 @@ export const suspects: Check = {
   name: "suspects",
   limitMs: 2_000,
   needs: ["login", "queue"],
-  async run({ queue }, { connection }) {
-    const found = await inspectQueue(connection!, queue + SUSPECTS_SUFFIX);
+  async run({ queue }, { probe }) {
+    const found = await probe!.inspect(queue + SUSPECTS_SUFFIX);
     if (found.found !== true || found.messages === 0) {
       return [{ status: "ok", text: "no request has taken a server with it" }];
     }

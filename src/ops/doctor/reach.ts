@@ -5,11 +5,11 @@
  */
 import type { BrokerUrl } from "../../amqp/broker_url.ts";
 import { addressesWithin, isAddress } from "../../amqp/socket/addresses.ts";
-import { Connection } from "../../amqp/connection.ts";
 import { connectFailure, replyCodeOf } from "../../amqp/failure.ts";
 import { openSocket } from "../../amqp/socket/open.ts";
 import { loginTo } from "../../amqp/credentials.ts";
 import { messageOf } from "../../text.ts";
+import { Probe } from "../probe.ts";
 import { NoAnswer, within } from "../../time.ts";
 import type { Check, Finding } from "./doctor.ts";
 
@@ -17,6 +17,8 @@ import type { Check, Finding } from "./doctor.ts";
 const ADDRESS_MS = 2_000;
 const LOGIN_MS = 3_500;
 const HTTP_MS = 1_000;
+
+const LOOPBACK = /^(127\.|::1$)/;
 
 export const name: Check = {
   name: "name",
@@ -120,13 +122,13 @@ export const login: Check = {
   async run({ broker, options }, known, signal) {
     let username = broker.username;
     try {
-      const start = performance.now();
       ({ username } = await loginTo(broker, options, LOGIN_MS, signal));
-      const connection = await Connection.open(broker, options, LOGIN_MS, signal);
-      known.connection = connection;
+      const probe = await Probe.open([broker], options, LOGIN_MS, signal);
+      known.probe = probe;
+      const { connection, connectMs } = probe;
       const { product = "a broker", version = "", clusterName } = connection.brokerInfo;
       known.version = product === "RabbitMQ" ? version : undefined;
-      const ms = (performance.now() - start).toPrecision(2);
+      const ms = connectMs.toPrecision(2);
       const cluster = clusterName === undefined ? "" : `, cluster ${clusterName}`;
       const text =
         `user ${username} on vhost ${broker.vhost}: ${product} ${version}${cluster}, in ${ms} ms; ` +
@@ -141,7 +143,7 @@ export const login: Check = {
         return [{ status: "fail", code, text, action }];
       }
       const found = LOGIN_FAILURES.find(([pattern]) => pattern.test(text))?.[1];
-      const action = found ?? otherLogin(replyCodeOf(error.cause), username);
+      const action = found ?? otherLogin(replyCodeOf(error.cause), username, known.reachable);
       return [{ status: "fail", code, text, action }];
     }
   },
@@ -163,9 +165,9 @@ async function speaksHttp({ host, port, tls }: BrokerUrl, signal: AbortSignal): 
   }
 }
 
-function otherLogin(replyCode: number | undefined, username: string): string {
+function otherLogin(replyCode: number | undefined, username: string, address = ""): string {
   if (replyCode !== 403) return "look at the broker's log for this connection";
-  return username === "guest"
-    ? "use another user: guest may log in from the broker's own host only, unless its password is wrong"
+  return username === "guest" && !LOOPBACK.test(address)
+    ? "use another user: guest may log in from the broker's own host only"
     : `correct the password, or the user name: rabbitmqctl authenticate_user ${username}`;
 }
