@@ -140,11 +140,11 @@ for (const [base, { command, args: first }] of BASES) {
 
     Deno.test(`streams, ${base}: serve: a standard error whose pipe is ${what}`, async () => {
       const queue = uniqueQueue("streams");
+      await using peer = await RawChannel.open(broker.url);
+      await peer.declare(queue);
       const { child, cancel } = open(["serve", "--queue", queue, "--log-level", "debug"]);
       try {
         if (what === "gone") await cancel();
-        await using peer = await RawChannel.open(broker.url);
-        await peer.declare(queue);
         for (let round = 1; round <= 3; round++) {
           // Each of them is a line in its log.
           await peer.send(queue, "no number", { correlationId: `${round}` });
