@@ -94,6 +94,7 @@ Deno.test("layers: amqp has few doors", async () => {
     [...new Set(others)].sort(),
     [
       // What a connection does at once, step by step.
+      "src/ops/doctor/certificate.ts -> src/amqp/socket/tls.ts",
       "src/ops/doctor/reach.ts -> src/amqp/socket/addresses.ts",
       "src/ops/doctor/reach.ts -> src/amqp/socket/open.ts",
       // Settings that are checked before anything connects.

@@ -97,6 +97,10 @@ export class Channel {
     return await this.#answer(this.#channel.queueDeclare(name, options, args));
   }
 
+  async deleteQueue(name: string): Promise<void> {
+    await this.#answer(this.#channel.queueDelete(name));
+  }
+
   /** Consumes a queue. The broker may deliver before it confirms. */
   async consume(
     queue: string,

@@ -61,6 +61,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
       "Tell who serves and what waits; the exit code says whether it is as it should be.",
     load: async () => (await import("./commands/status_command.ts")).defineStatus,
   },
+  bench: {
+    usage: "[options] [n] | --body <body> | --lines <lines>",
+    description: "Call again and again; tell how many a second, how long they took, what failed.",
+    load: async () => (await import("./commands/bench_command.ts")).defineBench,
+  },
   doctor: {
     usage: "[options]",
     description: "Find out what keeps calls from being answered, and what to do about it.",

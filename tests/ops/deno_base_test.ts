@@ -1,9 +1,11 @@
 /** What runs on Deno's base with the permissions of the executable, and nothing else. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { makeCertificates } from "../support/certificates.ts";
 import { fibrpcOnDeno } from "../support/deno_bundle.ts";
 import { run, spawn } from "../support/process.ts";
 import { CLIENT, SERVER, startReceiver } from "../support/span_receiver.ts";
+import { listenTls } from "../support/tls_listener.ts";
 import { waitFor } from "../support/wait.ts";
 import { get } from "./monitored.ts";
 
@@ -37,4 +39,23 @@ Deno.test("Deno's base: serve --http --health-file, and traces of both ends", as
   server.kill("SIGTERM");
   assertEquals((await server.waitForExit()).code, 0);
   assertEquals(await Deno.stat(healthFile).then(() => "there", () => "gone"), "gone");
+});
+
+Deno.test("Deno's base: bench, and doctor's look at a certificate", async () => {
+  const { url } = await sharedBroker();
+  const { command, args } = await fibrpcOnDeno();
+  const own = ["bench", "--own-server", "--warm-up", "0", "--calls", "100"];
+  const { code, stdout } = await run(command, [...args, ...own], { env: { FIBRPC_URL: url } });
+  assertEquals(code, 0);
+  assertMatch(stdout, /^calls {7}100 sent .* 100 answered .* 0 errors$/m);
+  assertMatch(stdout, /^client {6}\d+\.\d\d processors, \d+ MiB/m);
+
+  await using files = await makeCertificates();
+  await using listener = listenTls(files.server);
+  const env = { FIBRPC_URL: `amqps://localhost:${listener.port}` };
+  const found = await run(command, [...args, "doctor", "--tls-ca", files.ca], { env });
+  assertMatch(
+    found.stdout,
+    /^\[ok\] {3}certificate {2}for localhost, .*issued by ca, .* days left/m,
+  );
 });

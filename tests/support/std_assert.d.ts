@@ -8,6 +8,12 @@
 type ErrorClass<E extends Error> = new (...args: any[]) => E;
 
 export function assert(condition: unknown, message?: string): asserts condition;
+export function assertAlmostEquals(
+  actual: number,
+  expected: number,
+  tolerance?: number,
+  message?: string,
+): void;
 export function assertEquals<T>(actual: T, expected: T, message?: string): void;
 export function assertMatch(actual: string, expected: RegExp, message?: string): void;
 export function assertStringIncludes(actual: string, expected: string, message?: string): void;

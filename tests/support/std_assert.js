@@ -7,6 +7,7 @@
  */
 export {
   assert,
+  assertAlmostEquals,
   assertEquals,
   assertMatch,
   assertRejects,

@@ -22,6 +22,7 @@ import { configureLogging, LOG_FORMAT_OPTION, logLevelOption } from "../options/
 import { BODY_FORMATS } from "../io/body_format.ts";
 import { bodyInputs } from "../io/body_inputs.ts";
 import { NUMBER_FORMATS } from "../io/number_format.ts";
+import { parseHeader } from "../options/header.ts";
 import { collect, duration, oneOf, wholeNumber } from "../options/values.ts";
 
 /** What is run in the end; tests give something else. */
@@ -138,13 +139,6 @@ function checkNumbers(
     throw refuse(`${option} is for calls with --body or --lines`);
   }
   if (output === "raw") throw refuse("--output raw is for calls with --body");
-}
-
-/** `name: value`, as HTTP's are written. */
-function parseHeader(text: string): [name: string, value: string] {
-  const match = /^\s*([^\s:][^:]*):\s*(.*)$/s.exec(text);
-  if (match === null) throw refuse(`--header ${quote(text)} is not of the form "name: value"`);
-  return [match[1]!.trim(), match[2]!];
 }
 
 function refuse(why: string): RpcError {
