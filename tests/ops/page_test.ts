@@ -2,6 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CommandLine, READY } from "../cli/command_line.ts";
 import { Browser } from "../support/browser.ts";
 import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { startProxy } from "../support/proxy.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { waitFor } from "../support/wait.ts";
 import { get, monitored } from "./monitored.ts";
@@ -80,6 +81,26 @@ for (const dark of [false, true]) {
     });
   });
 }
+
+Deno.test("page: over a slow link it shows the same, later", async () => {
+  const queue = uniqueQueue("page");
+  await using server = await monitored(fibrpc, queue);
+  await server.program.waitForStderr(READY);
+  await using link = await startProxy(Number(new URL(server.url).port));
+  link.slow(8_000);
+  link.delay(1, 150);
+  await using browser = await Browser.start({ dark: false });
+  await browser.open(`http://127.0.0.1:${link.port}/`);
+  const readiness = "return document.querySelector('#readiness').innerText";
+  await waitFor(async () => await browser.evaluate(readiness) === "ready", { what: "the page" });
+  await fibrpc.run(["call", "1..7", "--queue", queue]);
+  const tiles = "return document.querySelector('#tiles').innerText";
+  await waitFor(async () => /Responses\s+7 in all/.test(await browser.evaluate<string>(tiles)), {
+    what: "news",
+  });
+  assertEquals(await browser.evaluate("return document.querySelector('#stale').hidden"), true);
+  assertEquals(await browser.console(), []);
+});
 
 Deno.test("page: is small, and compressed for who takes that", async () => {
   await using server = await monitored(fibrpc, uniqueQueue("page"));

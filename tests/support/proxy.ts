@@ -94,6 +94,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#faults.delayed = { fraction, ms };
   }
 
+  /** From now on data comes no faster than this, in both directions, as over a modem. */
+  slow(bytesPerSecond: number): void {
+    this.#faults.bytesPerSecond = bytesPerSecond;
+  }
+
   /** From now on connections are refused. Open ones stay. */
   refuse(): void {
     const server = this.#server;
@@ -105,10 +110,11 @@ export class FaultProxy implements AsyncDisposable {
     this.#closing.push(promise);
   }
 
-  /** Undoes {@linkcode blackhole}, {@linkcode delay} and {@linkcode refuse}. */
+  /** Undoes {@linkcode blackhole}, {@linkcode delay}, {@linkcode slow} and {@linkcode refuse}. */
   async restore(): Promise<void> {
     this.#faults.open();
     this.#faults.delayed = undefined;
+    this.#faults.bytesPerSecond = Infinity;
     await this.listen();
   }
 
@@ -199,7 +205,7 @@ class Link {
       from.pause();
       inOrder(async () => {
         await this.#pass();
-        await this.#late();
+        await this.#late(chunk.length);
         await this.#pass();
         if (!to.destroyed) {
           count(chunk.length);
@@ -228,11 +234,13 @@ class Link {
     await Promise.race([this.#faults.passable, this.#gone.promise]);
   }
 
-  async #late(): Promise<void> {
-    const { delayed } = this.#faults;
-    if (!delayed || Math.random() >= delayed.fraction) return;
+  async #late(bytes: number): Promise<void> {
+    const { delayed, bytesPerSecond } = this.#faults;
+    const isLate = delayed !== undefined && Math.random() < delayed.fraction;
+    const ms = (isLate ? delayed.ms : 0) + bytes / bytesPerSecond * 1_000;
+    if (ms === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, delayed.ms);
+    const timer = setTimeout(resolve, ms);
     await Promise.race([promise, this.#gone.promise]);
     clearTimeout(timer);
   }
@@ -241,6 +249,7 @@ class Link {
 /** The faults that are on. */
 class Faults {
   delayed: { fraction: number; ms: number } | undefined;
+  bytesPerSecond = Infinity;
   #passable = Promise.resolve();
   #open: (() => void) | undefined;
 
