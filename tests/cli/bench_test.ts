@@ -1,7 +1,8 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { RpcServer } from "../../mod.ts";
 import { text } from "../../src/rpc/codec.ts";
-import { sharedBroker, uniqueQueue } from "../support/broker.ts";
+import { sharedBroker, startBroker, uniqueQueue } from "../support/broker.ts";
+import { Browser } from "../support/browser.ts";
 import { RawChannel } from "../support/raw_channel.ts";
 import { CommandLine } from "./command_line.ts";
 
@@ -139,6 +140,25 @@ Deno.test("bench: what is held back, and what fails, is told and decides", async
   assertMatch(held.stdout, /^note +\d+ calls due and not made: at most 5 are in flight/m);
 });
 
+Deno.test("bench: a broker that goes away costs calls, not the result", async () => {
+  await using broker = await startBroker();
+  const own = new CommandLine(broker.url);
+  const queue = uniqueQueue("bench");
+  await using _server = await own.serve(queue);
+  await using program = own.spawn(
+    ["bench", "5", "--queue", queue, "--rate", "50", "--warm-up", "0", "--for", "4s"]
+      .concat("--timeout", "1s", "--output", "json"),
+  );
+  await program.waitForStderr(/^1 s: /m);
+  await broker.kill();
+  assertEquals((await program.waitForExit()).code, 1);
+  const { sent, answered, errors, failed }: Result = JSON.parse(program.stdout);
+  assert(answered >= 40 && answered < sent, `${answered} of ${sent}`);
+  assertEquals(Object.values(errors).reduce((sum, count) => sum + count, answered), sent);
+  assertEquals(failed, ["errors>0"]);
+  assertMatch(program.stderr, /^4 s: .* [1-9]\d* errors/m);
+});
+
 Deno.test("bench --step: a row for each rate, until one fails", async () => {
   const steps = ["bench", "--own-server", "--warm-up", "0", "--for", "1s", "--step", "20,40,60"];
   const all = await fibrpc.run([...steps, "--quiet"]);
@@ -164,6 +184,7 @@ Deno.test("bench: nobody serves: exit code 5; no broker: 3; what makes no sense:
       [["--fail-if", "p98>5ms"], /"p98>5ms" is not a metric/],
       [["--fail-if", "p99>5"], /needs a unit/],
       [["--step", "5,x"], /whole number/],
+      [["--html", "/nowhere/report.html"], /can't write --html "\/nowhere/],
       [["--lines", "@/dev/null", "--queue", "q"], /no line to call with/],
     ] as [string[], RegExp][]
   ) {
@@ -172,6 +193,44 @@ Deno.test("bench: nobody serves: exit code 5; no broker: 3; what makes no sense:
     assertMatch(stderr, expected);
   }
 });
+
+for (const dark of [false, true]) {
+  Deno.test(`bench --html: a report with curves in a real browser (${dark ? "dark" : "light"})`, async () => {
+    const folder = await Deno.makeTempDir({ prefix: "fibrpc-test-" });
+    try {
+      const file = `${folder}/report.html`;
+      const { code } = await fibrpc.run(
+        ["bench", "--own-server", "--warm-up", "0", "--for", "3s", "--step", "50,100"]
+          .concat("--html", file, "--quiet", "--body", "</script><b>"),
+      );
+      assertEquals(code, 0);
+      const text = await Deno.readTextFile(file);
+      assertEquals(text.match(/(src|href)="(?!data:)/), null);
+      await using browser = await Browser.start({ dark });
+      await browser.open(`file://${file}`);
+      assertEquals(
+        await browser.evaluate<string[]>(
+          "return [...document.querySelectorAll('h2')].map(({ innerText }) => innerText)",
+        ),
+        ["50 calls a second", "100 calls a second"],
+      );
+      assertMatch(
+        await browser.evaluate<string>("return document.querySelector('pre').innerText"),
+        /since due/,
+      );
+      const colors = await browser.evaluate<number[]>(`
+        return [...document.querySelectorAll("canvas")].map((canvas) => {
+          const { data } = canvas.getContext("2d")
+            .getImageData(0, 0, canvas.width, canvas.height);
+          return new Set(new Uint32Array(data.buffer)).size;
+        });`);
+      assertEquals([colors.length, colors.every((count) => count > 10)], [8, true]);
+      assertEquals(await browser.console(), []);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
 
 Deno.test("bench: Ctrl-C prints what there is, and leaves nothing", async () => {
   await using program = fibrpc.spawn(

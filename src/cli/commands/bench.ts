@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { access, constants, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 import type { MessageHeader } from "../../amqp/message.ts";
 import { connectFailure } from "../../amqp/failure.ts";
-import type { QueueInspection } from "../../amqp/queue.ts";
 import { RpcError } from "../../errors.ts";
 import type { Condition } from "../../ops/bench/condition.ts";
 import { type Extent, type Pace, runLoad } from "../../ops/bench/load.ts";
@@ -30,13 +31,14 @@ import type { RpcClientOptions } from "../../rpc/client/options.ts";
 import { bytes, type Decoder } from "../../rpc/codec.ts";
 import { resolveConnectOptions } from "../../rpc/connect_options.ts";
 import { RpcServer } from "../../rpc/server/server.ts";
-import { printable } from "../../text.ts";
+import { messageOf, printable, quote } from "../../text.ts";
 import type { Environment } from "../environment.ts";
 import { EXIT_BY_SIGNAL, EXIT_FAILURE, EXIT_OK, exitCodeOf } from "../exit_codes.ts";
 import { print } from "../io/print.ts";
 import { given } from "../options/connect_options.ts";
 import { report } from "../report.ts";
 import { onEndSignal } from "../signals.ts";
+import { version } from "../version.ts";
 
 export const BENCH_FORMATS = ["text", "json", "csv"] as const;
 
@@ -63,6 +65,8 @@ export interface BenchOptions extends RpcClientOptions {
   readonly ownServer: boolean;
   readonly failIf: readonly Condition[];
   readonly output: typeof BENCH_FORMATS[number];
+  /** The file for a report with curves. */
+  readonly html?: string;
   readonly quiet: boolean;
   readonly timeoutMs: number;
 }
@@ -80,17 +84,24 @@ export async function bench(environment: Environment, options: BenchOptions): Pr
     signalled = EXIT_BY_SIGNAL[signal];
     ending.abort(new Error(signal));
   });
+  if (options.html !== undefined) await checkWritable(options.html);
   let failed = false;
+  const results: BenchResult[] = [];
   try {
     await using field = await Field.open(environment, options, ending.signal);
     const isTable = paces.length > 1;
     for (const [index, pace] of paces.entries()) {
       const result = await field.run(pace);
       if (result === undefined) break;
+      results.push(result);
       failed = result.failed.length > 0 || isTable && !reachedRate(result);
       const end = await print(environment, format(result, options, index === 0, isTable));
       if (end !== undefined) return end;
       if (failed || ending.signal.aborted) break;
+    }
+    if (options.html !== undefined && results.length > 0) {
+      const code = await writeReport(environment, options.html, results);
+      if (code !== EXIT_OK) return code;
     }
   } catch (thrown) {
     if (signalled !== undefined) return signalled;
@@ -100,6 +111,32 @@ export async function bench(environment: Environment, options: BenchOptions): Pr
     return exitCodeOf(error);
   }
   return signalled ?? (failed ? EXIT_FAILURE : EXIT_OK);
+}
+
+/** Finds out before the calls, and not after them. */
+async function checkWritable(file: string): Promise<void> {
+  try {
+    await access(dirname(resolve(file)), constants.W_OK);
+  } catch (error) {
+    const message = `can't write --html ${quote(file)}: ${messageOf(error)}`;
+    throw new RpcError("invalid_argument", message);
+  }
+}
+
+async function writeReport(
+  environment: Environment,
+  file: string,
+  results: readonly BenchResult[],
+): Promise<number> {
+  const { htmlReport } = await import("../../ops/bench/html/report.ts");
+  const about = `fibrpc ${version()}, ${new Date().toISOString()}`;
+  try {
+    await writeFile(file, htmlReport(results, about));
+    return EXIT_OK;
+  } catch (error) {
+    report(environment, `can't write --html ${quote(file)}: ${messageOf(error)}`);
+    return EXIT_FAILURE;
+  }
 }
 
 function format(
@@ -155,7 +192,7 @@ class Field implements AsyncDisposable {
     const field = new Field(environment, options, signal, probe);
     try {
       if (options.ownServer) await field.#serve();
-      const { requests } = await field.#probe.queue(field.#queue);
+      const requests = await field.#probe.inspect(field.#queue);
       if (requests.found === false || requests.found === true && requests.consumers === 0) {
         throw new RpcError("no_server", `nobody consumes ${field.#queue} (start a server)`);
       }
@@ -218,10 +255,9 @@ class Field implements AsyncDisposable {
     const clients = this.#clients;
     const recorder = new Recorder();
     const seconds: Second[] = [];
-    const { requests } = await this.#probe.queue(this.#queue);
+    const target = await this.#target(); // Afterwards the broker may be gone.
     const watch = new Watch(async (second) => {
-      const found = await this.#probe.inspect(this.#queue);
-      seconds.push(recorder.second(second, found.found === true ? found.messages : null));
+      seconds.push(recorder.second(second, await this.#waiting()));
       if (!this.#options.quiet) this.#say(seconds.at(-1)!, pace);
     });
     const timer = setTimeout(() => watch.start(), warmUpMs);
@@ -249,10 +285,11 @@ class Field implements AsyncDisposable {
       ...{ pace, extent, warmUpMs, connections, timeoutMs, input },
     };
     return {
-      target: await this.#target(requests),
+      target,
       settings,
       recorded,
       seconds,
+      curve: recorder.curve(),
       client: watch.client,
       failed: failures(this.#options.failIf, recorded),
       interrupted: this.#signal.aborted,
@@ -267,7 +304,18 @@ class Field implements AsyncDisposable {
     this.#environment.stderr.write(`${line}${time}${queue}\n`);
   }
 
-  async #target(requests: QueueInspection): Promise<Target> {
+  /** How many requests wait; `null` if that can't be seen. */
+  async #waiting(): Promise<number | null> {
+    try {
+      const found = await this.#probe.inspect(this.#queue);
+      return found.found === true ? found.messages : null;
+    } catch {
+      return null; // The calls tell of it.
+    }
+  }
+
+  async #target(): Promise<Target> {
+    const requests = await this.#probe.inspect(this.#queue);
     const { broker, product, roundTripMs } = await this.#probe.broker();
     return {
       broker,
@@ -303,7 +351,7 @@ class Watch {
     this.#cpu = process.cpuUsage();
     this.#timer = setInterval(() => {
       const second = ++this.#second;
-      this.#looking = this.#looking.then(() => this.#look(second)).catch(() => {});
+      this.#looking = this.#looking.then(() => this.#look(second));
     }, SECOND_MS);
   }
 

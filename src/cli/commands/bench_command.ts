@@ -79,6 +79,7 @@ export function defineBench(
       `${BENCH_FORMATS.join(", ")} (default: text)`,
       oneOf(...BENCH_FORMATS),
     )
+    .option("--html <file>", "write a report with curves, too")
     .option(...HEARTBEAT_OPTION)
     .option(...logLevelOption("error"))
     .option(...LOG_FORMAT_OPTION)
@@ -108,7 +109,7 @@ export function defineBench(
       exit(
         await bench(environment, {
           ...connect,
-          ...given({ connectTimeoutMs, reply }),
+          ...given({ connectTimeoutMs, reply, html: options.html }),
           queue: connect.queue ?? DEFAULT_QUEUE,
           bodies,
           input,

@@ -44,6 +44,8 @@ export interface BenchResult {
   readonly settings: BenchSettings;
   readonly recorded: Recorded;
   readonly seconds: readonly Second[];
+  /** Percentiles, and the milliseconds since due that they are. */
+  readonly curve: readonly (readonly [percentile: number, ms: number])[];
   /** Of this process while it was measured. */
   readonly client: { readonly cpu: number; readonly rssMb: number };
   /** The conditions that it failed, as they were given. */
