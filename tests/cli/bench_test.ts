@@ -59,9 +59,9 @@ Deno.test("bench: an own server, in text and CSV, and nothing is left", async ()
   const own = ["bench", "--own-server", "--warm-up", "0"];
   const words = await fibrpc.run([...own, "--for", "1100ms", "--rate", "100"]);
   assertEquals(words.code, 0);
-  assertMatch(words.stdout, /^target {6}fibrpc-bench-\S+ on 127\.0\.0\.1:\d+ \(RabbitMQ/);
+  assertMatch(words.stdout, /^target {7}fibrpc-bench-\S+ on 127\.0\.0\.1:\d+ \(RabbitMQ/);
   assertMatch(words.stdout, /^ {2}since due +[\d.]+ .* ms$/m);
-  assertMatch(words.stdout, /^result {6}passed$/m);
+  assertMatch(words.stdout, /^result {7}passed$/m);
   assertMatch(words.stderr, /^1 s: \d+ sent of 100 asked, \d+ answered, 0 errors, p99 [\d.]+ ms/);
   const csv = await fibrpc.run([...own, "--calls", "50", "--output", "csv", "--quiet"]);
   const [head, row, ...rest] = csv.stdout.split("\n");

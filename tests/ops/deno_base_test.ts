@@ -47,8 +47,8 @@ Deno.test("Deno's base: bench, and doctor's look at a certificate", async () => 
   const own = ["bench", "--own-server", "--warm-up", "0", "--calls", "100"];
   const { code, stdout } = await run(command, [...args, ...own], { env: { FIBRPC_URL: url } });
   assertEquals(code, 0);
-  assertMatch(stdout, /^calls {7}100 sent .* 100 answered .* 0 errors$/m);
-  assertMatch(stdout, /^client {6}\d+\.\d\d processors, \d+ MiB/m);
+  assertMatch(stdout, /^calls {8}100 sent .* 100 answered .* 0 errors$/m);
+  assertMatch(stdout, /^client {7}\d+\.\d\d processors, \d+ MiB/m);
 
   await using files = await makeCertificates();
   await using listener = listenTls(files.server);

@@ -86,7 +86,7 @@ export function benchText(result: BenchResult): string {
   for (const warning of warnings(result)) rows.push(["note", warning]);
   if (interrupted) rows.push(["note", "ended early: this is what there was until then"]);
   rows.push(["result", failed.length === 0 ? "passed" : `failed: ${failed.join(", ")}`]);
-  return rows.map(([name, text]) => `${name.padEnd(11)} ${text}\n`).join("");
+  return rows.map(([name, text]) => `${name.padEnd(13)}${text}\n`).join("");
 }
 
 function targetText(target: Target): string {

@@ -62,7 +62,12 @@ for (const { title, text, seconds, curve } of runs) {
   grid.className = "charts";
   section.append(element("h2", title), element("pre", text), grid);
   document.getElementById("runs").append(section);
-  const time = { label: "second", values: seconds.map(({ second }) => second), points: false };
+  const time = {
+    label: "second",
+    values: seconds.map(({ second }) => second),
+    tick: (tick) => Number.isInteger(tick) ? String(tick) : "",
+    points: false,
+  };
   const line = (label, stroke, name) => ({
     ...{ label, stroke, values: seconds.map((second) => second[name]) },
   });
@@ -83,7 +88,8 @@ for (const { title, text, seconds, curve } of runs) {
       {
         label: "percentile",
         // Each step to the right is ten times rarer.
-        values: curve.map(([at]) => -Math.log10(Math.max(1 - at / 100, 1e-6))),
+        values: curve.map(([at]) => -Math.log10(Math.max(1 - at / 100, 1e-5))),
+        // The last one is the maximum: there is none rarer.
         tick: (tick) => `${Number((100 - 100 * 10 ** -tick).toPrecision(6))} %`,
         value: (_, tick) => tick === null ? "–" : `${(100 - 100 * 10 ** -tick).toPrecision(6)} %`,
         points: true,
