@@ -172,6 +172,15 @@ Deno.test("doctor: TLS", async (t) => {
       /^ok: for localhost, 127\.0\.0\.1, .*, issued by ca, valid until \d{4}-.*, (59|60) days left; TLSv1/,
     );
   });
+  await t.step("the client's own", async () => {
+    const own = ["--tls-cert", files.client.cert, "--tls-key", files.client.key];
+    const { found } = await examine(secure.href, [...ca, ...own]);
+    const [, second] = found.filter(({ check }) => check === "certificate");
+    assertMatch(
+      of([second!], "certificate"),
+      /^warn: the client's: for client\.example, .*, 1 day left -> renew the client certificate/,
+    );
+  });
   await t.step("one that ends soon", async () => {
     await using listener = listenTls(files.byName);
     const { found } = await examine(`amqps://localhost:${listener.port}`, ca);

@@ -4,10 +4,12 @@
  *
  * @module
  */
+import { X509Certificate } from "node:crypto";
 import { connect, type PeerCertificate } from "node:tls";
 import type { BrokerUrl } from "../../amqp/broker_url.ts";
 import { loginTo } from "../../amqp/credentials.ts";
 import { tlsConnectOptions, type TlsOptions } from "../../amqp/socket/tls.ts";
+import { count } from "../../text.ts";
 import { within } from "../../time.ts";
 import type { Check, Finding } from "./doctor.ts";
 
@@ -30,7 +32,10 @@ export const certificate: Check = {
     try {
       const { tls } = await loginTo(broker, options, this.limitMs, signal);
       const shown = show(broker, reachable ?? broker.host, tls, signal);
-      return [judge(await within(shown, SHOW_MS, signal, "no answer"))];
+      const { certificate, protocol } = await within(shown, SHOW_MS, signal, "no answer");
+      const findings = [judge(certificate, protocol, "the broker's certificate")];
+      if (tls?.cert !== undefined) findings.push(judgeOwn(tls.cert));
+      return findings;
     } catch {
       signal.throwIfAborted();
       return [{ status: "skip", text: "the broker shows none: see login" }];
@@ -65,23 +70,40 @@ function show(
   });
 }
 
-function judge({ certificate, protocol }: Shown): Finding {
+/** What is judged of a certificate. */
+type Judged = Pick<
+  PeerCertificate,
+  "subject" | "issuer" | "subjectaltname" | "valid_from" | "valid_to"
+>;
+
+/**
+ * @param protocol Such as `TLSv1.3`.
+ * @param whose What has to be renewed.
+ */
+function judge(certificate: Judged, protocol: string | null, whose: string): Finding {
   const { subjectaltname, subject, issuer, valid_from, valid_to } = certificate;
   const names = subjectaltname?.replaceAll(/DNS:|IP Address:/g, "") ?? nameOf(subject);
   const end = Date.parse(valid_to);
   const days = Math.floor((end - Date.now()) / DAY_MS);
-  const whose = `for ${names}, issued by ${nameOf(issuer)}`;
+  const about = `for ${names}, issued by ${nameOf(issuer)}`;
   const date = new Date(end).toISOString().slice(0, 10);
-  const action = "renew the broker's certificate";
-  if (days < 0) return { status: "warn", text: `${whose}, expired on ${date}`, action };
+  const action = `renew ${whose}`;
+  if (days < 0) return { status: "warn", text: `${about}, expired on ${date}`, action };
   if (Date.parse(valid_from) > Date.now()) {
-    const from = new Date(valid_from).toISOString();
-    const text = `${whose}, valid from ${from} on`;
+    const text = `${about}, valid from ${new Date(valid_from).toISOString()} on`;
     return { status: "warn", text, action: "set this host's clock, or wait" };
   }
-  const left = `valid until ${date}, ${days} ${days === 1 ? "day" : "days"} left`;
-  const text = `${whose}, ${left}; ${protocol ?? "TLS"}`;
+  const text = `${about}, valid until ${date}, ${count(days, "day")} left${
+    protocol === null ? "" : `; ${protocol}`
+  }`;
   return days < SOON_DAYS ? { status: "warn", text, action } : { status: "ok", text };
+}
+
+/** The first of the certificates in a text is the client's own. */
+function judgeOwn(pem: string): Finding {
+  const own = new X509Certificate(pem).toLegacyObject();
+  const finding = judge(own, null, "the client certificate (--tls-cert)");
+  return { ...finding, text: `the client's: ${finding.text}` };
 }
 
 /** The name that people know of a subject or an issuer. */
