@@ -171,7 +171,10 @@ Deno.test("bench --step: a row for each rate, until one fails", async () => {
 Deno.test("bench: nobody serves: exit code 5; no broker: 3; what makes no sense: 2", async () => {
   const nobody = await fibrpc.run(["bench", "--queue", uniqueQueue("bench")]);
   assertEquals([nobody.code, nobody.stdout], [5, ""]);
-  assertMatch(nobody.stderr, /no_server: nobody consumes/);
+  assertMatch(
+    nobody.stderr,
+    /no_server: nobody serves bench-\S+ on \S+: the queue does not exist .*fibrpc serve --queue/,
+  );
   const none = await new CommandLine("amqp://127.0.0.1:1").run(["bench"]);
   assertEquals(none.code, 3);
   for (
@@ -186,6 +189,7 @@ Deno.test("bench: nobody serves: exit code 5; no broker: 3; what makes no sense:
       [["--step", "5,x"], /whole number/],
       [["--html", "/nowhere/report.html"], /can't write --html "\/nowhere/],
       [["--lines", "@/dev/null", "--queue", "q"], /no line to call with/],
+      [["--body", "@/dev/zero", "--queue", "q"], /has over 16777216 bytes/],
     ] as [string[], RegExp][]
   ) {
     const { code, stderr } = await fibrpc.run(["bench", ...args]);
@@ -231,6 +235,30 @@ for (const dark of [false, true]) {
     }
   });
 }
+
+Deno.test("bench: lines are bounded, since all are kept", async () => {
+  const args = ["bench", "--own-server", "--lines", "-"];
+  await using program = fibrpc.spawn(args, { stdin: "piped" });
+  const line = `${"x".repeat(65_535)}\n`;
+  const feeding = (async () => {
+    for (let i = 0; i < 1_100 && !program.ended; i++) await program.write(line).catch(() => {});
+  })();
+  assertEquals((await program.waitForExit()).code, 2);
+  assertMatch(program.stderr, /standard input has over 67108864 bytes/);
+  await feeding;
+});
+
+Deno.test("bench: Ctrl-C also ends what connects", async () => {
+  const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepted = silent.accept();
+  const { port } = silent.addr as Deno.NetAddr;
+  await using program = new CommandLine(`amqp://127.0.0.1:${port}`).spawn(["bench"]);
+  const connection = await accepted;
+  program.kill("SIGINT");
+  assertEquals((await program.waitForExit()).code, 130);
+  connection.close();
+  silent.close();
+});
 
 Deno.test("bench: Ctrl-C prints what there is, and leaves nothing", async () => {
   await using program = fibrpc.spawn(

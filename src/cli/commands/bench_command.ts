@@ -30,7 +30,10 @@ const DEFAULT_WARM_UP_MS = 2_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_IN_FLIGHT = 256;
 
-/** How many calls an open load has in flight at most: so many take some 100 MB. */
+/** All bodies are kept: they are called with in turn. */
+const MAX_INPUT_BYTES = 64 * 2 ** 20;
+
+/** How many calls an open load has in flight at most: so many small ones took 140 MB. */
 const OPEN_IN_FLIGHT = 100_000;
 
 /**
@@ -153,8 +156,13 @@ async function readBodies(
 ): Promise<Input> {
   const inputs = await bodyInputs(environment, sources, maxMessageBytes);
   const bodies: Uint8Array[] = [];
+  let size = 0;
   for await (const batch of inputs.batches()) {
-    for (const { body } of batch) bodies.push(body.slice()); // Its buffer is used again.
+    for (const { body } of batch) {
+      size += body.length;
+      if (size > MAX_INPUT_BYTES) throw refuse(`${inputs.name} has over ${MAX_INPUT_BYTES} bytes`);
+      bodies.push(body.slice()); // Its buffer is used again.
+    }
   }
   if (inputs.failure !== undefined) throw refuse(inputs.failure);
   if (bodies.length === 0) throw refuse(`${inputs.name} has no line to call with`);
@@ -163,9 +171,9 @@ async function readBodies(
     ([least, most], size) => [Math.min(least, size), Math.max(most, size)],
     [Infinity, 0],
   );
-  const size = least === most ? `${most}` : `${least} to ${most}`;
+  const each = least === most ? `${most}` : `${least} to ${most}`;
   const what = bodies.length === 1 ? "a body" : `${bodies.length} bodies`;
-  return { bodies, input: `${what} of ${size} bytes` };
+  return { bodies, input: `${what} of ${each} bytes` };
 }
 
 /** Refuses what excludes each other. */

@@ -68,6 +68,8 @@ export async function runLoad(options: LoadOptions): Promise<void> {
   recorder.begin(begin, end);
   const calls = "calls" in extent ? extent.calls : Infinity;
   await run({ isMeasured: true, begin, end, calls });
+  // So many calls have been made when the last one has ended, a time is over when it is.
+  if ("calls" in extent) await load.settled();
   recorder.end(Math.min(performance.now(), end));
   await load.settled();
 }

@@ -126,6 +126,11 @@ export class Recorder {
     this.#lately.recordValue(sinceDue);
   }
 
+  /** Whether nothing more is made, and what is in flight is waited for. */
+  get isOver(): boolean {
+    return performance.now() > this.#end;
+  }
+
   /** What happened since the last time this was asked. */
   second(second: number, waiting: number | null): Second {
     const { sent, answered, failed } = this.#before;
@@ -162,7 +167,8 @@ export class Recorder {
   /** The curve of all percentiles since they were due: percentile and milliseconds. */
   curve(): readonly (readonly [percentile: number, ms: number])[] {
     if (this.#due.totalCount === 0) return [];
-    return CURVE.map((at) => [at, this.#due.getValueAtPercentile(at) / 1_000]);
+    const { maxValue } = this.#due;
+    return CURVE.map((at) => [at, Math.min(this.#due.getValueAtPercentile(at), maxValue) / 1_000]);
   }
 }
 
@@ -181,7 +187,8 @@ function percentilesOf(histogram: Histogram): Percentiles | undefined {
   return Object.fromEntries(
     Object.entries(PERCENTILES).map(([name, at]) => [
       name,
-      (at === 100 ? histogram.maxValue : histogram.getValueAtPercentile(at)) / 1_000,
+      // It rounds up, also beyond the greatest.
+      Math.min(histogram.getValueAtPercentile(at), histogram.maxValue) / 1_000,
     ]),
   ) as Record<keyof typeof PERCENTILES, number>;
 }

@@ -8,9 +8,10 @@ import chartStyle from "uplot/uPlot.min.css" with { type: "text" };
 import html from "./report.html" with { type: "text" };
 import script from "./report.js" with { type: "text" };
 import style from "./report.css" with { type: "text" };
-import palette from "../../palette.css" with { type: "text" };
+import documentStyle from "../../document.css" with { type: "text" };
 import { createHash } from "node:crypto";
-import { type BenchResult, benchText } from "../result.ts";
+import type { BenchResult } from "../result.ts";
+import { benchText } from "../text.ts";
 
 const SCRIPT = `${chartScript}\n${script}`;
 
@@ -46,7 +47,7 @@ export function htmlReport(results: readonly BenchResult[], about: string): stri
       "<!--policy-->",
       () => `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`,
     )
-    .replace("<!--style-->", () => `<style>${chartStyle}${palette}${style}</style>`)
+    .replace("<!--style-->", () => `<style>${chartStyle}${documentStyle}${style}</style>`)
     .replace("<!--data-->", () => `<script id="data" type="application/json">${json}</script>`)
     .replace("<!--script-->", () => `<script>${SCRIPT}</script>`);
 }

@@ -8,11 +8,11 @@ import chartStyle from "uplot/uPlot.min.css" with { type: "text" };
 import html from "./page.html" with { type: "text" };
 import script from "./page.js" with { type: "text" };
 import style from "./page.css" with { type: "text" };
-import palette from "../../palette.css" with { type: "text" };
+import documentStyle from "../../document.css" with { type: "text" };
 import { createHash } from "node:crypto";
 import type { HttpAnswer } from "../listener.ts";
 
-const STYLE = `${chartStyle}${palette}${style}`;
+const STYLE = `${chartStyle}${documentStyle}${style}`;
 const SCRIPT = `${chartScript}\n${script}`;
 
 /** Runs nothing but the page's own script, and asks nobody but its own server. */
